@@ -1,0 +1,3 @@
+"""netlab: Kubernetes networking that you can take apart."""
+
+__version__ = "0.1.0"

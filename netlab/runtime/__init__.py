@@ -1,0 +1,1 @@
+"""Containers: OCI specs, images and root filesystems, conmon with crun or runc."""
