@@ -9,6 +9,7 @@
     ├── AddressPoolError        no address is left, or ranges overlap
     ├── ContainerError          the OCI runtime or conmon refused
     ├── ImageError              an image is unknown or cannot be unpacked
+    ├── StorageError            the store's file cannot be read or written
     └── ApiError                the API server answered with a Status (see below)
 
 ``ApiError`` carries the Kubernetes Status; its reason (``NotFound``, ``Conflict``, …) is matched
@@ -20,8 +21,10 @@ action and cause: ``pod shop/web: add eth0: name in use``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+TYPE_CHECKING = False  # typing's own constant costs the command line 4 ms of imports
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 
 class NetlabError(Exception):
@@ -68,6 +71,10 @@ class ContainerError(NetlabError):
 
 class ImageError(NetlabError):
     """An image is unknown, corrupt or cannot be unpacked."""
+
+
+class StorageError(NetlabError):
+    """The store's file is corrupt, in use, or the disk refuses; nothing was acknowledged."""
 
 
 class ApiError(NetlabError):

@@ -77,6 +77,7 @@ class VolumeMount(View, frozen=True, kw_only=True):
     name: str
     mount_path: str
     read_only: bool = False
+    sub_path: str = ""
 
 
 class Container(View, frozen=True, kw_only=True):
@@ -101,11 +102,98 @@ class EmptyDirVolume(View, frozen=True, kw_only=True):
     """A folder that lives as long as the pod."""
 
 
+class KeyToPath(View, frozen=True, kw_only=True):
+    """Which file one key of a ConfigMap or Secret becomes; mode None means the volume's."""
+
+    key: str
+    path: str
+    mode: int | None = None
+
+
+class ConfigMapProjection(View, frozen=True, kw_only=True):
+    """The keys of a ConfigMap as files; no items means all keys."""
+
+    name: str = ""
+    items: tuple[KeyToPath, ...] = ()
+    optional: bool = False
+
+
+class SecretProjection(View, frozen=True, kw_only=True):
+    """The keys of a Secret as files; no items means all keys."""
+
+    name: str = ""
+    items: tuple[KeyToPath, ...] = ()
+    optional: bool = False
+
+
+class DownwardApiFile(View, frozen=True, kw_only=True):
+    """One field of the pod as a file."""
+
+    path: str
+    field_ref: ObjectFieldSelector | None = None
+    mode: int | None = None
+
+
+class DownwardApiProjection(View, frozen=True, kw_only=True):
+    """Fields of the pod as files."""
+
+    items: tuple[DownwardApiFile, ...] = ()
+
+
+class ServiceAccountTokenProjection(View, frozen=True, kw_only=True):
+    """A token of the pod's service account; it is renewed before it expires."""
+
+    path: str
+    audience: str = ""
+    expiration_seconds: int = 3600
+
+
+class VolumeProjection(View, frozen=True, kw_only=True):
+    """One source of a projected volume; exactly one member is set."""
+
+    config_map: ConfigMapProjection | None = None
+    secret: SecretProjection | None = None
+    downward_api: DownwardApiProjection | None = field(name="downwardAPI", default=None)
+    service_account_token: ServiceAccountTokenProjection | None = None
+
+
+class ProjectedVolume(View, frozen=True, kw_only=True):
+    """Several sources in one folder."""
+
+    sources: tuple[VolumeProjection, ...] = ()
+    default_mode: int = 0o644
+
+
+class ConfigMapVolume(ConfigMapProjection, frozen=True, kw_only=True):
+    """A ConfigMap as a folder."""
+
+    default_mode: int = 0o644
+
+
+class SecretVolume(View, frozen=True, kw_only=True):
+    """A Secret as a folder."""
+
+    secret_name: str = ""
+    items: tuple[KeyToPath, ...] = ()
+    optional: bool = False
+    default_mode: int = 0o644
+
+
+class DownwardApiVolume(DownwardApiProjection, frozen=True, kw_only=True):
+    """Fields of the pod as a folder."""
+
+    default_mode: int = 0o644
+
+
 class Volume(View, frozen=True, kw_only=True):
-    """One volume of a pod. Kinds other than emptyDir come with the pods work."""
+    """One volume of a pod; none of the members set means a kind that netlab cannot mount."""
 
     name: str
     empty_dir: EmptyDirVolume | None = None
+    config_map: ConfigMapVolume | None = None
+    secret: SecretVolume | None = None
+    downward_api: DownwardApiVolume | None = field(name="downwardAPI", default=None)
+    projected: ProjectedVolume | None = None
 
 
 class PodDnsOption(View, frozen=True, kw_only=True):
@@ -113,6 +201,24 @@ class PodDnsOption(View, frozen=True, kw_only=True):
 
     name: str = ""
     value: str | None = None
+
+
+class PodDnsConfig(View, frozen=True, kw_only=True):
+    """Resolver settings added to those of the pod's dnsPolicy."""
+
+    nameservers: tuple[str, ...] = ()
+    searches: tuple[str, ...] = ()
+    options: tuple[PodDnsOption, ...] = ()
+
+
+class Toleration(View, frozen=True, kw_only=True):
+    """A taint the pod puts up with; an empty key with Exists is any taint, no effect all effects."""
+
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+    toleration_seconds: int | None = None
 
 
 class PodSpec(View, frozen=True, kw_only=True):
@@ -131,7 +237,9 @@ class PodSpec(View, frozen=True, kw_only=True):
     hostname: str = ""
     subdomain: str = ""
     dns_policy: str = "ClusterFirst"
+    dns_config: PodDnsConfig | None = None
     scheduler_name: str = "default-scheduler"
+    tolerations: tuple[Toleration, ...] = ()
 
 
 class ContainerStateRunning(View, frozen=True, kw_only=True):

@@ -61,6 +61,7 @@ class Condition(View, frozen=True, kw_only=True):
     reason: str = ""
     message: str = ""
     last_transition_time: datetime | None = None
+    last_update_time: datetime | None = None
     observed_generation: int = 0
 
 

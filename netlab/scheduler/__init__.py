@@ -1,1 +1,1 @@
-"""…"""
+"""Pods without a node -> bindings: filters, scores, bind."""

@@ -1,0 +1,266 @@
+"""What is left of an object after Kubernetes has read it into Go types and written it again.
+
+Mirrors the typed round trip of ``k8s.io/apimachinery/pkg/runtime/serializer/json``: unknown fields
+and nulls vanish, empty optional lists and maps too, and so do zero values of fields that Go keeps
+by value (``hostNetwork: false`` is not written, ``enableServiceLinks: false`` is: a pointer).
+Quantities get their canonical form, times their RFC 3339 form in UTC.
+
+Values of a wrong type raise ``DecodingError``, worded like Go's JSON decoder.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from netlab.api.definitions import Field, Shape, ShapeKind, fields_of
+from netlab.api.quantities import canonical
+from netlab.api.view import Object
+from netlab.clock import rfc3339, rfc3339_micro
+
+INT_LIMITS: Final = {
+    ShapeKind.INT32: (-(2**31), 2**31 - 1),
+    ShapeKind.INT64: (-(2**63), 2**63 - 1),
+}
+
+_ZERO_DROPPED: Final = {
+    "ObjectMeta": "name generateName namespace selfLink uid resourceVersion generation",
+    "PodSpec": "hostNetwork hostPID hostIPC nodeName serviceAccountName serviceAccount hostname"
+    " subdomain priorityClassName schedulerName restartPolicy dnsPolicy",
+    "PodStatus": "phase message reason hostIP podIP nominatedNodeName qosClass observedGeneration",
+    "PodCondition": "reason message observedGeneration",
+    "Container": "image workingDir imagePullPolicy terminationMessagePath terminationMessagePolicy"
+    " stdin stdinOnce tty",
+    "ContainerPort": "name hostPort protocol hostIP",
+    "ContainerStatus": "containerID",
+    "ContainerStateTerminated": "signal reason message containerID",
+    "ContainerStateWaiting": "reason message",
+    "EnvVar": "value",
+    "EnvFromSource": "prefix",
+    "ObjectFieldSelector": "apiVersion",
+    "SecretKeySelector": "name",
+    "ConfigMapKeySelector": "name",
+    "SecretEnvSource": "name",
+    "ConfigMapEnvSource": "name",
+    "LocalObjectReference": "name",
+    "VolumeMount": "readOnly subPath subPathExpr",
+    "EmptyDirVolumeSource": "medium",
+    "Probe": "initialDelaySeconds timeoutSeconds periodSeconds successThreshold failureThreshold",
+    "HTTPGetAction": "path host scheme",
+    "Toleration": "key operator value effect",
+    "Taint": "value",
+    "ServiceSpec": "clusterIP type sessionAffinity loadBalancerIP externalName"
+    " externalTrafficPolicy healthCheckNodePort publishNotReadyAddresses",
+    "ServicePort": "name protocol nodePort",
+    "LoadBalancerIngress": "ip hostname",
+    "EndpointAddress": "hostname",
+    "ReplicaSetSpec": "minReadySeconds",
+    "ReplicaSetStatus": "fullyLabeledReplicas readyReplicas availableReplicas observedGeneration",
+    "ReplicaSetCondition": "reason message",
+    "DeploymentSpec": "minReadySeconds paused",
+    "DeploymentStrategy": "type",
+    "DeploymentStatus": "observedGeneration replicas updatedReplicas readyReplicas"
+    " availableReplicas unavailableReplicas",
+    "DeploymentCondition": "reason message",
+    "NodeSpec": "podCIDR providerID unschedulable",
+    "NodeCondition": "reason message",
+    "NamespaceStatus": "phase",
+    "Secret": "type",
+    "Event": "reason message count type action",
+    "EventSource": "component host",
+    "ObjectReference": "kind namespace name uid apiVersion resourceVersion fieldPath",
+}
+_ZERO_DROPPED_FIELDS: Final = {name: frozenset(f.split()) for name, f in _ZERO_DROPPED.items()}
+_NONE: Final[frozenset[str]] = frozenset()
+
+
+def zero_dropped(definition: str) -> frozenset[str]:
+    """Return the fields of a type whose zero value (``""``, 0, false) is not written."""
+    return _ZERO_DROPPED_FIELDS.get(definition.rsplit(".", 1)[1], _NONE)
+
+
+class DecodingError(ValueError):
+    """A value has a type that the field cannot hold; str() is Go's message."""
+
+
+class Decoder:
+    """Reads one object by its definition; ``unknown`` collects the fields that no type has."""
+
+    def __init__(self) -> None:
+        self.unknown: list[str] = []
+
+    def decode(self, definition: str, value: Any) -> Object:
+        """Return ``value`` as it is after the round trip.
+
+        Raises: DecodingError.
+        """
+        result: Object = self._struct(definition, value, "", "", definition.rsplit(".", 1)[1])
+        return result
+
+    # ``where`` is the path with indices, for strict errors; ``field`` is the path as Go's decoder
+    # tells it (no indices, no map keys); ``owner`` is the struct that has the field.
+    def _struct(self, definition: str, value: Any, where: str, field: str, owner: str) -> Object:
+        if not isinstance(value, dict):
+            shape = Shape(ShapeKind.STRUCT, definition)
+            raise self._mismatch(value, shape, field, owner)
+        fields = fields_of(definition)
+        owner = definition.rsplit(".", 1)[1]
+        zeros = zero_dropped(definition)
+        result: Object = {}
+        for name, item in value.items():
+            known = fields.get(name)
+            here = f"{where}.{name}" if where else name
+            if known is None:
+                self.unknown.append(here)
+            elif item is not None:
+                go_path = f"{field}.{name}" if field else name
+                read = self._value(known.shape, item, here, go_path, owner)
+                if not _vanishes(known, read, zeros):
+                    result[name] = read
+        return result
+
+    def _value(self, shape: Shape, value: Any, where: str, field: str, owner: str) -> Any:
+        kind = shape.kind
+        if kind is ShapeKind.STRUCT:
+            return self._struct(shape.definition, value, where, field, owner)
+        if kind is ShapeKind.LIST:
+            return self._list(shape, value, where, field, owner)
+        if kind is ShapeKind.MAP:
+            return self._map(shape, value, where, field, owner)
+        if kind is ShapeKind.ANY:
+            return value
+        if _is_of_kind(kind, value):
+            return _SPECIAL_READERS[kind](value) if kind in _SPECIAL_READERS else value
+        raise self._mismatch(value, shape, field, owner)
+
+    def _list(self, shape: Shape, value: Any, where: str, field: str, owner: str) -> list[Any]:
+        if not isinstance(value, list) or shape.item is None:
+            raise self._mismatch(value, shape, field, owner)
+        return [
+            self._value(shape.item, _zero_for_null(shape.item, v), f"{where}[{i}]", field, owner)
+            for i, v in enumerate(value)
+        ]
+
+    def _map(self, shape: Shape, value: Any, where: str, field: str, owner: str) -> Object:
+        if not isinstance(value, dict) or shape.item is None:
+            raise self._mismatch(value, shape, field, owner)
+        return {
+            key: self._value(
+                shape.item, _zero_for_null(shape.item, v), f"{where}.{key}", field, owner
+            )
+            for key, v in value.items()
+        }
+
+    @staticmethod
+    def _mismatch(value: Any, shape: Shape, field: str, owner: str) -> DecodingError:
+        written = _go_json_kind(value)
+        if shape.kind in (ShapeKind.TIME, ShapeKind.MICRO_TIME):
+            return DecodingError(f"json: cannot unmarshal {written} into Go value of type string")
+        if shape.kind is ShapeKind.INT_OR_STRING:
+            return DecodingError(f"json: cannot unmarshal {written} into Go value of type int32")
+        if isinstance(value, float) or (
+            isinstance(value, int) and not isinstance(value, bool) and shape.kind in INT_LIMITS
+        ):
+            written = f"number {value}" if shape.kind in INT_LIMITS else written
+        return DecodingError(
+            f"json: cannot unmarshal {written} into Go struct field {owner}.{field}"
+            f" of type {shape.go_type}"
+        )
+
+
+def _zero_for_null(shape: Shape, value: Any) -> Any:
+    """In lists and maps Go turns null into the zero value of the item."""
+    if value is not None:
+        return value
+    empty = {ShapeKind.STRING: "", ShapeKind.STRUCT: {}, ShapeKind.LIST: [], ShapeKind.MAP: {}}
+    return empty.get(shape.kind)
+
+
+def _vanishes(field: Field, value: Any, zeros: frozenset[str]) -> bool:
+    if value or field.required:
+        return False
+    return field.name in zeros or field.shape.kind in (ShapeKind.LIST, ShapeKind.MAP)
+
+
+def _is_of_kind(kind: ShapeKind, value: Any) -> bool:
+    match value:
+        case bool():
+            return kind is ShapeKind.BOOL
+        case str():
+            return kind not in (ShapeKind.BOOL, ShapeKind.FLOAT, *INT_LIMITS)
+        case int():
+            if kind in INT_LIMITS:
+                low, high = INT_LIMITS[kind]
+                return low <= value <= high
+            return kind in (ShapeKind.FLOAT, ShapeKind.QUANTITY, ShapeKind.INT_OR_STRING)
+        case float():
+            return kind in (ShapeKind.FLOAT, ShapeKind.QUANTITY)
+        case _:
+            # Quantity's own reader words this error
+            return kind is ShapeKind.QUANTITY
+
+
+def _go_json_kind(value: Any) -> str:
+    match value:
+        case bool():
+            return "bool"
+        case str():
+            return "string"
+        case int() | float():
+            return "number"
+        case list():
+            return "array"
+        case _:
+            return "object"
+
+
+def _read_quantity(value: Any) -> str:
+    try:
+        return canonical(value)
+    except ValueError as error:
+        raise DecodingError(str(error)) from None
+
+
+def _read_bytes(value: str) -> str:
+    try:
+        base64.b64decode(value, validate=True)
+    except binascii.Error:
+        raise DecodingError(f"illegal base64 data at input byte {_bad_byte(value)}") from None
+    return value
+
+
+def _bad_byte(value: str) -> int:
+    """Return where Go's decoder stops: the first foreign character, or the incomplete group."""
+    for index, char in enumerate(value):
+        if not (char.isascii() and (char.isalnum() or char in "+/")):
+            return index
+    return len(value) - len(value) % 4
+
+
+def _moment(value: str, layout: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None or "T" not in value:
+            raise ValueError(value)  # noqa: TRY301
+    except ValueError:
+        quoted = f'"{value}" as "{layout}": cannot parse "{value}" as "2006"'
+        raise DecodingError(f"parsing time {quoted}") from None
+    return moment.astimezone(UTC)
+
+
+def _read_time(value: str) -> str:
+    return rfc3339(_moment(value, "2006-01-02T15:04:05Z07:00"))
+
+
+def _read_micro_time(value: str) -> str:
+    return rfc3339_micro(_moment(value, "2006-01-02T15:04:05.000000Z07:00"))
+
+
+_SPECIAL_READERS: Final = {
+    ShapeKind.QUANTITY: _read_quantity,
+    ShapeKind.BYTES: _read_bytes,
+    ShapeKind.TIME: _read_time,
+    ShapeKind.MICRO_TIME: _read_micro_time,
+}

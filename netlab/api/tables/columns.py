@@ -1,0 +1,110 @@
+"""Column definitions of tables and the small text forms that several kinds share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from netlab.api.view import Object
+
+NONE = "<none>"
+
+Cells: TypeAlias = list[Any]
+CellFunction: TypeAlias = Callable[[Object, datetime], Cells]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column; those with a priority above 0 show only with ``-o wide``."""
+
+    name: str
+    type: str = "string"
+    format: str = ""
+    priority: int = 0
+    description: str = ""
+
+    def definition(self) -> Object:
+        """Return the ``TableColumnDefinition``."""
+        return {
+            "name": self.name,
+            "type": self.type,
+            "format": self.format,
+            "description": self.description,
+            "priority": self.priority,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Printer:
+    """How one kind becomes rows. conditions: marks of finished objects, from the object."""
+
+    columns: tuple[Column, ...]
+    cells: CellFunction
+    conditions: Callable[[Object], list[Object]] | None = None
+
+
+NAME = Column("Name", format="name", description="Name of the object, unique in its namespace.")
+AGE = Column("Age", description="Time since the object was created.")
+
+
+def wide(name: str, type: str = "string", description: str = "") -> Column:
+    """Return a column that only ``-o wide`` shows."""
+    return Column(name, type, priority=1, description=description)
+
+
+def metadata(obj: Object) -> Mapping[str, Any]:
+    """Return the object's metadata; empty when there is none."""
+    found: Mapping[str, Any] = obj.get("metadata") or {}
+    return found
+
+
+def part(obj: Mapping[str, Any], *path: str) -> Any:
+    """Return a nested field, or an empty mapping when any step is missing or null."""
+    current: Any = obj
+    for key in path:
+        current = current.get(key) if isinstance(current, Mapping) else None
+        if current is None:
+            return {}
+    return current
+
+
+def format_labels(labels: Mapping[str, str] | None) -> str:
+    """Return ``a=b,c=d`` in order of the keys, or ``<none>``."""
+    if not labels:
+        return NONE
+    return ",".join(f"{key}={labels[key]}" for key in sorted(labels))
+
+
+def format_label_selector(selector: Mapping[str, Any] | None) -> str:
+    """Return a LabelSelector in kubectl's selector syntax, or ``<none>``."""
+    if not selector:
+        return NONE
+    parts = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
+    for expression in selector.get("matchExpressions") or ():
+        parts.append((expression["key"], _format_expression(expression)))
+    return ",".join(text for _, text in sorted(parts, key=lambda pair: pair[0])) or NONE
+
+
+def _format_expression(expression: Mapping[str, Any]) -> str:
+    key = expression["key"]
+    values = ",".join(sorted(expression.get("values") or ()))
+    match expression.get("operator"):
+        case "In":
+            return f"{key} in ({values})"
+        case "NotIn":
+            return f"{key} notin ({values})"
+        case "Exists":
+            return str(key)
+        case "DoesNotExist":
+            return f"!{key}"
+    return "<invalid>"
+
+
+def join_with_more(shown: Sequence[str], count: int, *, empty: str) -> str:
+    """Return ``a,b,c + 2 more...``: the shown items and how many of ``count`` are not."""
+    text = ",".join(shown)
+    if count > len(shown):
+        return f"{text} + {count - len(shown)} more..."
+    return text or empty

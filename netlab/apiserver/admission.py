@@ -1,0 +1,215 @@
+"""What every write passes before it is validated: an ordered list of small functions.
+
+Mirrors the admission plugins that kube-apiserver v1.36 has on by default, those that concern the
+kinds netlab serves: NamespaceLifecycle, ServiceAccount, DefaultTolerationSeconds, Priority. Each
+function either completes the object in place or raises ApiError. Pure but for ``lookup``, which
+reads the store's newest state, queued writes included.
+
+netlab leaves out LimitRanger and ResourceQuota (there are no such objects), PodSecurity and
+webhooks. Allocation of service addresses is in ``services``: Kubernetes does it after validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any, TypeAlias
+
+from netlab.api.field_errors import forbidden, not_found
+from netlab.api.generate import random_suffix
+from netlab.api.kinds import NAMESPACE, POD, SERVICE_ACCOUNT, Kind
+from netlab.api.view import Object
+from netlab.errors import ApiError
+
+Lookup: TypeAlias = Callable[[Kind[Any], str, str], Object | None]
+"""(kind, namespace, name) -> the object, or None. Not to be changed."""
+
+PROTECTED_NAMESPACES = frozenset({"default", "kube-system", "kube-public"})
+DEFAULT_SERVICE_ACCOUNT = "default"
+TOKEN_MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+TOKEN_VOLUME_PREFIX = "kube-api-access-"
+# an hour and seven seconds: an odd number by which operators of Kubernetes find injected tokens
+TOKEN_SECONDS = 3607
+FILE_MODE = 0o644
+TOLERATION_SECONDS = 300
+
+_PRIORITY_CLASSES = {"system-node-critical": 2000001000, "system-cluster-critical": 2000000000}
+_DEFAULT_TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """One write on its way; operation is CREATE, UPDATE or DELETE. old is None for CREATE."""
+
+    operation: str
+    kind: Kind[Any]
+    namespace: str
+    name: str
+    object: Object
+    old: Object | None
+    lookup: Lookup
+    random: Random
+
+
+Plugin: TypeAlias = Callable[[Attributes], None]
+
+
+def admit(attributes: Attributes) -> None:
+    """Run all plugins in order.
+
+    Raises: ApiError from the first that refuses.
+    """
+    for plugin in PLUGINS:
+        plugin(attributes)
+
+
+def namespace_lifecycle(attributes: Attributes) -> None:
+    """Refuse new objects in a namespace that is not there or going; keep the system's own."""
+    kind = attributes.kind
+    if attributes.operation == "DELETE":
+        if kind is NAMESPACE and attributes.name in PROTECTED_NAMESPACES:
+            raise forbidden(kind, attributes.name, "this namespace may not be deleted")
+        return
+    if attributes.operation != "CREATE" or not kind.namespaced:
+        return
+    namespace = attributes.lookup(NAMESPACE, "", attributes.namespace)
+    if namespace is None:
+        raise not_found(NAMESPACE, attributes.namespace)
+    if namespace["metadata"].get("deletionTimestamp"):
+        raise _terminating(kind, attributes.name, attributes.namespace)
+
+
+def _terminating(kind: Kind[Any], name: str, namespace: str) -> ApiError:
+    error = forbidden(
+        kind,
+        name,
+        f"unable to create new content in namespace {namespace} because it is being terminated",
+    )
+    error.details["causes"] = [
+        {
+            "reason": "NamespaceTerminating",
+            "message": f"namespace {namespace} is being terminated",
+            "field": "metadata.namespace",
+        }
+    ]
+    return error
+
+
+def service_account(attributes: Attributes) -> None:
+    """Give a new pod its identity: the account's name, and a volume with its token."""
+    if attributes.kind is not POD or attributes.operation != "CREATE":
+        return
+    spec = attributes.object["spec"]
+    if "kubernetes.io/config.mirror" in (attributes.object["metadata"].get("annotations") or {}):
+        return
+    name = spec.get("serviceAccountName") or DEFAULT_SERVICE_ACCOUNT
+    account = attributes.lookup(SERVICE_ACCOUNT, attributes.namespace, name)
+    if account is None:
+        raise forbidden(
+            POD,
+            attributes.name,
+            f"error looking up service account {attributes.namespace}/{name}:"
+            f' serviceaccount "{name}" not found',
+        )
+    spec["serviceAccountName"] = spec["serviceAccount"] = name
+    if _wants_token(spec, account):
+        _mount_token(spec, attributes.random)
+    if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
+        spec["imagePullSecrets"] = [dict(each) for each in account["imagePullSecrets"]]
+
+
+def _wants_token(spec: dict[str, Any], account: Object) -> bool:
+    for owner in (spec, account):
+        wish = owner.get("automountServiceAccountToken")
+        if wish is not None:
+            return bool(wish)
+    return True
+
+
+def _mount_token(spec: dict[str, Any], random: Random) -> None:
+    """Mount the token volume wherever the user has not mounted something himself."""
+    volumes = spec.get("volumes") or []
+    present = next((v for v in volumes if v["name"].startswith(TOKEN_VOLUME_PREFIX)), None)
+    name = present["name"] if present else TOKEN_VOLUME_PREFIX + random_suffix(random)
+    mounted = False
+    for field in ("initContainers", "containers"):
+        for container in spec.get(field) or ():
+            mounts = container.get("volumeMounts") or []
+            if any(mount.get("mountPath") == TOKEN_MOUNT_PATH for mount in mounts):
+                continue
+            mount = {"name": name, "readOnly": True, "mountPath": TOKEN_MOUNT_PATH}
+            container["volumeMounts"] = [*mounts, mount]
+            mounted = True
+    if mounted and present is None:
+        spec["volumes"] = [*volumes, {"name": name, "projected": _token_projection()}]
+
+
+def _token_projection() -> dict[str, Any]:
+    field = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+    return {
+        "sources": [
+            {"serviceAccountToken": {"expirationSeconds": TOKEN_SECONDS, "path": "token"}},
+            {
+                "configMap": {
+                    "name": "kube-root-ca.crt",
+                    "items": [{"key": "ca.crt", "path": "ca.crt"}],
+                }
+            },
+            {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": field}]}},
+        ],
+        "defaultMode": FILE_MODE,
+    }
+
+
+def default_toleration_seconds(attributes: Attributes) -> None:
+    """Let a new pod stay five minutes on a node that has stopped answering."""
+    if attributes.kind is not POD or attributes.operation != "CREATE":
+        return
+    spec = attributes.object["spec"]
+    tolerations = list(spec.get("tolerations") or ())
+    for taint in _DEFAULT_TOLERATED:
+        if not any(_tolerates(each, taint) for each in tolerations):
+            tolerations.append(
+                {
+                    "key": taint,
+                    "operator": "Exists",
+                    "effect": "NoExecute",
+                    "tolerationSeconds": TOLERATION_SECONDS,
+                }
+            )
+    spec["tolerations"] = tolerations
+
+
+def _tolerates(toleration: dict[str, Any], taint: str) -> bool:
+    return (toleration.get("key") or taint) == taint and (
+        (toleration.get("effect") or "NoExecute") == "NoExecute"
+    )
+
+
+def priority(attributes: Attributes) -> None:
+    """Turn a new pod's priority class into a number; without one it is 0."""
+    if attributes.kind is not POD or attributes.operation != "CREATE":
+        return
+    spec = attributes.object["spec"]
+    name = spec.get("priorityClassName") or ""
+    if name and name not in _PRIORITY_CLASSES:
+        raise forbidden(POD, attributes.name, f"no PriorityClass with name {name} was found")
+    value = _PRIORITY_CLASSES.get(name, 0)
+    if spec.get("priority") not in (None, value):
+        raise forbidden(
+            POD,
+            attributes.name,
+            f"the integer value of priority ({spec['priority']}) must not be provided in pod spec;"
+            f" priority admission controller computed {value} from the given PriorityClass name",
+        )
+    spec["priority"] = value
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+
+
+PLUGINS: tuple[Plugin, ...] = (
+    namespace_lifecycle,
+    service_account,
+    default_toleration_seconds,
+    priority,
+)

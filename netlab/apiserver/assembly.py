@@ -1,0 +1,70 @@
+"""Puts the API server together: the registry, the tokens it signs, and its HTTPS front.
+
+They need each other (the registry asks the tokens to answer TokenRequests, the tokens read pods
+from the registry), so one function builds all of them. Starts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from netlab.api.kinds import SERVICE_ACCOUNT, Kind
+from netlab.api.view import Object
+from netlab.apiserver.information import Check
+from netlab.apiserver.pki import Pki
+from netlab.apiserver.registry import Registry
+from netlab.apiserver.requests import UserInfo
+from netlab.apiserver.server import ApiServer
+from netlab.apiserver.streaming import Connections
+from netlab.apiserver.tokens import ServiceAccountTokens
+from netlab.clock import Clock
+from netlab.config import LabConfig
+from netlab.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlane:
+    """The parts of one lab's API server."""
+
+    registry: Registry
+    tokens: ServiceAccountTokens
+    server: ApiServer
+
+
+def issuer_of(config: LabConfig) -> str:
+    """Return who signs the lab's service account tokens, as a URL."""
+    return f"https://kubernetes.default.svc.{config.cluster_domain}"
+
+
+def assemble(
+    store: Store,
+    config: LabConfig,
+    pki: Pki,
+    clock: Clock,
+    *,
+    connections: Connections,
+    static_tokens: Mapping[str, UserInfo] | None = None,
+    checks: Mapping[str, Check] | None = None,
+) -> ControlPlane:
+    """Return an API server on ``store``; see ``ApiServer`` for the rest."""
+
+    async def read(kind: Kind[Any], namespace: str, name: str) -> Object:
+        return (await registry.get(kind, namespace, name)).object
+
+    tokens = ServiceAccountTokens(
+        pki.service_account_key_pem, issuer_of(config), get=read, clock=clock
+    )
+    registry = Registry(store, config, clock, creators={(SERVICE_ACCOUNT, "token"): tokens.create})
+    server = ApiServer(
+        registry,
+        config,
+        pki,
+        clock,
+        tokens=tokens,
+        connections=connections,
+        static_tokens=static_tokens,
+        checks=checks,
+    )
+    return ControlPlane(registry, tokens, server)

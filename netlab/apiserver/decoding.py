@@ -1,0 +1,131 @@
+"""Bodies: JSON, YAML or protobuf to an object of the kind a path asks for.
+
+Mirrors the handlers' use of ``runtime.Decoder`` and their ``transformDecodeError``. What a body's
+fields mean is not looked at here (``api.schemas`` does). Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from netlab.api.kinds import BY_KIND
+from netlab.api.protobuf import decode_protobuf
+from netlab.api.schemas import decode_json, decode_yaml
+from netlab.api.view import Object
+from netlab.apiserver.negotiation import PROTOBUF, YAML
+from netlab.errors import ApiError
+
+SHOWN_BYTES = 30
+_SCHEME = "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A decoded body; duplicates are the paths of fields that were given twice."""
+
+    object: Object
+    duplicates: tuple[str, ...] = ()
+
+
+def decode_object(data: bytes, media_type: str, api_version: str, kind: str) -> Body:
+    """Return the object in a body that shall be of ``kind``.
+
+    A body that leaves out apiVersion or kind gets them, as in Kubernetes.
+
+    Raises: ApiError BadRequest (400) for a body that is no object of that kind.
+    """
+    body = decode_any(data, media_type, kind)
+    obj = body.object
+    given_version, given_kind = obj.get("apiVersion") or "", obj.get("kind") or ""
+    if given_version != api_version or given_kind != kind:
+        _check_type(given_version, given_kind, api_version, kind)
+        obj = {**obj, "apiVersion": api_version, "kind": kind}
+    return Body(obj, body.duplicates)
+
+
+def _check_type(given_version: Any, given_kind: Any, api_version: str, kind: str) -> None:
+    for field, value in (("apiVersion", given_version), ("kind", given_kind)):
+        if not isinstance(value, str):
+            raise _bad_request(
+                f"couldn't get version/kind; json parse error: json: cannot unmarshal "
+                f"{_json_type(value)} into Go struct field .{field} of type string"
+            )
+    if given_kind and given_kind != kind:
+        raise _bad_request(_wrong_kind(given_version or api_version, given_kind, api_version, kind))
+    if given_version and given_version != api_version:
+        raise _bad_request(
+            f"the API version in the data ({given_version}) does not match "
+            f"the expected API version ({api_version})"
+        )
+
+
+def _wrong_kind(given_version: str, given_kind: str, api_version: str, kind: str) -> str:
+    short = given_version.rpartition("/")[2]
+    if (given_version, given_kind) in BY_KIND:
+        package = api_version.partition("/")[0] if "/" in api_version else "core"
+        cause = f"converting ({short}.{given_kind}) to ({package}.{kind}): unknown conversion"
+    else:
+        cause = (
+            f'no kind "{given_kind}" is registered for version "{given_version}" '
+            f'in scheme "{_SCHEME}"'
+        )
+    return f'{given_kind} in version "{short}" cannot be handled as a {kind}: {cause}'
+
+
+def decode_any(data: bytes, media_type: str, kind: str) -> Body:
+    """Return the object in a body, of whatever kind it says it is.
+
+    kind: what was expected, for the message. Raises: ApiError BadRequest (400).
+    """
+    try:
+        if media_type == PROTOBUF:
+            return Body(decode_protobuf(data))
+        obj, duplicates = decode_yaml(data) if media_type == YAML else decode_json(data)
+    except ApiError as error:
+        problem = _in_words_of_go(error.message, data)
+        raise _bad_request(
+            f"the object provided is unrecognized (must be of type {kind}): {problem} "
+            f"({summarize(data)})"
+        ) from error
+    return Body(obj, tuple(duplicates))
+
+
+def _bad_request(message: str) -> ApiError:
+    return ApiError(400, "BadRequest", message)
+
+
+def summarize(data: bytes) -> str:
+    """Return the start of a body for an error message: text when it looks like JSON, else hex."""
+    if not data:
+        return "<empty>"
+    shown, cut = data[:SHOWN_BYTES], " ..." if len(data) > SHOWN_BYTES else ""
+    if data[:1] == b"{":
+        return shown.decode("utf-8", "replace") + cut
+    return shown.hex() + cut
+
+
+_MALFORMED = re.compile(r"JSON is malformed: .*\(byte (\d+)\)")
+
+
+def _in_words_of_go(message: str, data: bytes) -> str:
+    """Return a complaint of the JSON parser as Go's encoding/json words it."""
+    if "Input data was truncated" in message:
+        return message.replace("Input data was truncated", "unexpected end of JSON input")
+    found = _MALFORMED.search(message)
+    if found is None:
+        return message
+    position = int(found.group(1))
+    character = data[position : position + 1].decode("latin-1")
+    problem = f"invalid character {character!r} looking for beginning of value"
+    return message[: found.start()] + problem + message[found.end() :]
+
+
+def _json_type(value: object) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    for types, name in (((int, float), "number"), (str, "string"), (list, "array")):
+        if isinstance(value, types):
+            return name
+    return "object"

@@ -1,0 +1,154 @@
+"""One request and what is known about it, and the answers every handler gives.
+
+Mirrors ``k8s.io/apiserver/pkg/endpoints/handlers/responsewriters``.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from netlab.api.view import Object
+from netlab.apiserver.logs import truth
+from netlab.apiserver.negotiation import PLAIN, Output, body_type, negotiate
+from netlab.apiserver.rendering import Form, encode_object
+from netlab.apiserver.requests import UserInfo
+from netlab.errors import ApiError
+
+# Kubernetes' own limit, from etcd's: larger objects could not be stored there.
+BODY_LIMIT_BYTES = 3 * 1024 * 1024
+
+# Programs that people read with get JSON with line breaks, as from Kubernetes.
+_READ_BY_PEOPLE = ("curl", "Wget", "Mozilla/5.0")
+
+Answer: TypeAlias = web.StreamResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request. path: raw, without the query; query: the first value of each parameter."""
+
+    request: web.BaseRequest
+    path: str
+    query: dict[str, str]
+    user: UserInfo
+    now: datetime
+
+    @property
+    def accept(self) -> str:
+        """The Accept header, "" when absent."""
+        return self.request.headers.get("Accept", "")
+
+    def form(self) -> Form:
+        """Return how the answer shall look.
+
+        Raises: ApiError NotAcceptable (406).
+        """
+        return Form(
+            negotiate(self.accept),
+            self.now,
+            self.query.get("includeObject", "Metadata"),
+            self._pretty(),
+        )
+
+    def plain_form(self) -> Form:
+        """Return the form for an answer that has only one: JSON."""
+        return Form(PLAIN, self.now, pretty=self._pretty())
+
+    def status_form(self) -> Form:
+        """Return the form for a Status: never a table, and JSON when nothing fits."""
+        try:
+            media_type = negotiate(self.accept).media_type
+        except ApiError:
+            return self.plain_form()
+        return Form(Output(media_type), self.now, pretty=self._pretty())
+
+    def _pretty(self) -> bool:
+        if "pretty" in self.query:
+            return truth(self.query["pretty"])
+        return self.request.headers.get("User-Agent", "").startswith(_READ_BY_PEOPLE)
+
+    async def body(self) -> bytes:
+        """Return the body.
+
+        Raises: ApiError RequestEntityTooLarge (413).
+        """
+        try:
+            return await self.request.read()
+        except web.HTTPRequestEntityTooLarge as error:
+            raise ApiError(
+                413,
+                "RequestEntityTooLarge",
+                f"Request entity too large: limit is {BODY_LIMIT_BYTES}",
+            ) from error
+
+    def body_type(self) -> str:
+        """Return the body's media type.
+
+        Raises: ApiError UnsupportedMediaType (415).
+        """
+        return body_type(self.request.headers.get("Content-Type", ""))
+
+
+def base_headers(content_type: str, warnings: Iterable[str] = ()) -> CIMultiDict[str]:
+    """Return the headers of every answer."""
+    headers = CIMultiDict(
+        {
+            "Audit-Id": str(uuid.uuid4()),
+            "Cache-Control": "no-cache, private",
+            "Content-Type": content_type,
+        }
+    )
+    for warning in warnings:
+        headers.add("Warning", warning_header(warning))
+    return headers
+
+
+def warning_header(text: str) -> str:
+    """Return a warning as RFC 7234 writes it, with the code Kubernetes uses."""
+    clean = " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')
+    return f'299 - "{clean}"'
+
+
+def answer_bytes(
+    body: bytes, content_type: str, *, code: int = 200, warnings: Iterable[str] = ()
+) -> web.Response:
+    """Return an answer whose bytes are ready."""
+    return web.Response(body=body, status=code, headers=base_headers(content_type, warnings))
+
+
+def answer_object(
+    obj: Object, form: Form, *, code: int = 200, warnings: Iterable[str] = ()
+) -> web.Response:
+    """Return an answer that is an object built for it."""
+    return answer_bytes(encode_object(obj, form), form.content_type, code=code, warnings=warnings)
+
+
+def answer_error(error: ApiError, form: Form) -> web.Response:
+    """Return an error as its Status."""
+    return answer_object(error.status(), form, code=error.code)
+
+
+def answer_text(text: str, *, code: int = 200) -> web.Response:
+    """Return plain text."""
+    response = answer_bytes(text.encode(), "text/plain; charset=utf-8", code=code)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def method_not_allowed() -> ApiError:
+    """Return the 405 that Kubernetes answers."""
+    return ApiError(
+        405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
+    )
+
+
+def no_such_resource() -> ApiError:
+    """Return the 404 for a path below a served group that names nothing."""
+    return ApiError(404, "NotFound", "the server could not find the requested resource")

@@ -1,0 +1,358 @@
+"""HTTP methods on resources to the registry's verbs.
+
+Mirrors ``k8s.io/apiserver/pkg/endpoints/handlers`` ``get.go``, ``create.go``, ``update.go``,
+``patch.go`` and ``delete.go``. Nothing is decided here about objects: that is the registry's.
+
+netlab leaves out: server-side apply, and creating an object by PUT or PATCH.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from netlab.api.kinds import Kind
+from netlab.api.view import Object
+from netlab.apiserver.decoding import decode_any, decode_object
+from netlab.apiserver.exchange import (
+    Answer,
+    Exchange,
+    answer_bytes,
+    answer_object,
+    base_headers,
+    method_not_allowed,
+    no_such_resource,
+)
+from netlab.apiserver.negotiation import JSON, unsupported_media_type
+from netlab.apiserver.paths import Target
+from netlab.apiserver.query import (
+    delete_options,
+    is_watch,
+    list_options,
+    watch_options,
+    write_options,
+)
+from netlab.apiserver.registry import Registry, Watch
+from netlab.apiserver.rendering import (
+    EventRenderer,
+    Form,
+    error_line,
+    finish,
+    render_item,
+    render_list,
+)
+from netlab.apiserver.requests import DeleteResult, Item, PatchType, WriteResult
+from netlab.clock import Clock
+from netlab.errors import ApiError
+
+PATCH_TYPES: dict[str, PatchType] = {
+    "application/json-patch+json": "json",
+    "application/merge-patch+json": "merge",
+    "application/strategic-merge-patch+json": "strategic",
+}
+APPLY_PATCH = "application/apply-patch+yaml"
+
+# What is POSTed or PUT to a subresource, when it is not the parent's kind.
+_SUBRESOURCE_BODIES = {
+    "binding": ("v1", "Binding"),
+    "eviction": ("policy/v1", "Eviction"),
+    "scale": ("autoscaling/v1", "Scale"),
+    "token": ("authentication.k8s.io/v1", "TokenRequest"),
+}
+_CREATED_BY_POST = ("binding", "eviction", "token")
+_READABLE = ("status", "scale")
+_UPDATABLE = ("status", "scale", "finalize")
+
+# A reader that takes longer than this past its watch's end is gone.
+WATCH_GRACE_S = 30.0
+
+
+class ResourceHandlers:
+    """Answers requests for stored objects."""
+
+    def __init__(self, registry: Registry, clock: Clock) -> None:
+        self._registry = registry
+        self._clock = clock
+
+    async def handle(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
+        """Answer a request for ``target``; its streams (log, exec) are answered elsewhere.
+
+        Raises: ApiError with the Status to answer.
+        """
+        check_scope(target, kind, exchange.request.method)
+        method = exchange.request.method
+        if target.subresource:
+            return await self._subresource(exchange, target, kind, method)
+        if target.name:
+            return await self._object(exchange, target, kind, method)
+        return await self._collection(exchange, target, kind, method)
+
+    async def _collection(
+        self, exchange: Exchange, target: Target, kind: Kind[Any], method: str
+    ) -> Answer:
+        if method in ("GET", "HEAD"):
+            if is_watch(exchange.query):
+                return await self._watch(exchange, target, kind)
+            return await self._list(exchange, target, kind)
+        if method == "POST" and "create" in kind.verbs:
+            return await self._create(exchange, target, kind)
+        if method == "DELETE" and "deletecollection" in kind.verbs:
+            return await self._delete_collection(exchange, target, kind)
+        raise method_not_allowed()
+
+    async def _object(
+        self, exchange: Exchange, target: Target, kind: Kind[Any], method: str
+    ) -> Answer:
+        if method in ("GET", "HEAD"):
+            if is_watch(exchange.query):
+                return await self._watch(exchange, target, kind)
+            return await self._get(exchange, target, kind)
+        if method == "PUT":
+            return await self._update(exchange, target, kind)
+        if method == "PATCH":
+            return await self._patch(exchange, target, kind)
+        if method == "DELETE":
+            return await self._delete(exchange, target, kind)
+        raise method_not_allowed()
+
+    async def _subresource(
+        self, exchange: Exchange, target: Target, kind: Kind[Any], method: str
+    ) -> Answer:
+        name = target.subresource
+        if name not in kind.subresources:
+            raise no_such_resource()
+        if method in ("GET", "HEAD") and name in _READABLE:
+            return await self._get(exchange, target, kind)
+        if method == "PUT" and name in _UPDATABLE:
+            return await self._update(exchange, target, kind)
+        if method == "PATCH" and name in _READABLE:
+            return await self._patch(exchange, target, kind)
+        if method == "POST" and name in _CREATED_BY_POST:
+            return await self._create_subresource(exchange, target, kind)
+        raise method_not_allowed()
+
+    async def _get(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
+        form = exchange.form()
+        item = await self._registry.get(
+            kind, target.namespace, target.name, subresource=target.subresource
+        )
+        body = _render(kind, target, item, form)
+        warnings = self._registry.deprecation_warnings(kind)
+        return answer_bytes(body, form.content_type, warnings=warnings)
+
+    async def _list(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
+        form = exchange.form()
+        result = await self._registry.list(kind, target.namespace, list_options(exchange.query))
+        warnings = self._registry.deprecation_warnings(kind)
+        return answer_bytes(render_list(kind, result, form), form.content_type, warnings=warnings)
+
+    async def _create(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
+        form = exchange.form()
+        data = await exchange.body()
+        body = decode_object(data, exchange.body_type(), kind.api_version, kind.kind)
+        options = write_options(
+            exchange.query, exchange.user, "CreateOptions", duplicates=body.duplicates
+        )
+        result = await self._registry.create(kind, target.namespace, body.object, options)
+        return self._written(kind, target, result, form, created=True)
+
+    async def _update(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
+        form = exchange.form()
+        data = await exchange.body()
+        version, name = _SUBRESOURCE_BODIES.get(target.subresource, (kind.api_version, kind.kind))
+        body = decode_object(data, exchange.body_type(), version, name)
+        options = write_options(
+            exchange.query, exchange.user, "UpdateOptions", duplicates=body.duplicates
+        )
+        result = await self._registry.update(
+            kind,
+            target.namespace,
+            target.name,
+            body.object,
+            options,
+            subresource=target.subresource,
+        )
+        return self._written(kind, target, result, form)
+
+    async def _patch(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
+        form = exchange.form()
+        patch_type = patch_type_of(exchange.request.headers.get("Content-Type", ""))
+        patch = decode_patch(await exchange.body(), patch_type)
+        options = write_options(exchange.query, exchange.user, "PatchOptions")
+        result = await self._registry.patch(
+            kind,
+            target.namespace,
+            target.name,
+            patch,
+            patch_type,
+            options,
+            subresource=target.subresource,
+        )
+        return self._written(kind, target, result, form)
+
+    def _written(
+        self,
+        kind: Kind[Any],
+        target: Target,
+        result: WriteResult,
+        form: Form,
+        *,
+        created: bool = False,
+    ) -> Answer:
+        warnings = [*self._registry.deprecation_warnings(kind), *result.warnings]
+        return answer_bytes(
+            _render(kind, target, result.item, form),
+            form.content_type,
+            code=201 if created or result.created else 200,
+            warnings=warnings,
+        )
+
+    async def _create_subresource(
+        self, exchange: Exchange, target: Target, kind: Kind[Any]
+    ) -> Answer:
+        form = exchange.status_form()
+        data = await exchange.body()
+        version, name = _SUBRESOURCE_BODIES[target.subresource]
+        body = decode_object(data, exchange.body_type(), version, name)
+        options = write_options(exchange.query, exchange.user, "CreateOptions")
+        result = await self._registry.create_subresource(
+            kind, target.namespace, target.name, target.subresource, body.object, options
+        )
+        return answer_bytes(
+            finish(result.item.json, form), form.content_type, code=201, warnings=result.warnings
+        )
+
+    async def _delete(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
+        form = exchange.form()
+        given = await _delete_body(exchange)
+        options = delete_options(exchange.query, given, exchange.user)
+        result = await self._registry.delete(kind, target.namespace, target.name, options)
+        warnings = [*self._registry.deprecation_warnings(kind), *result.warnings]
+        if result.returns_object:
+            body = _render(kind, target, result.item, form)
+            return answer_bytes(body, form.content_type, warnings=warnings)
+        return answer_object(
+            deleted_status(kind, result), exchange.status_form(), warnings=warnings
+        )
+
+    async def _delete_collection(
+        self, exchange: Exchange, target: Target, kind: Kind[Any]
+    ) -> Answer:
+        form = exchange.form()
+        given = await _delete_body(exchange)
+        options = delete_options(exchange.query, given, exchange.user)
+        result = await self._registry.delete_collection(
+            kind, target.namespace, list_options(exchange.query), options
+        )
+        return answer_bytes(render_list(kind, result, form), form.content_type)
+
+    async def _watch(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
+        form = exchange.form()
+        query = exchange.query
+        if target.name:
+            query = {**query, "fieldSelector": f"metadata.name={target.name}"}
+        options = watch_options(query)
+        watch = await self._registry.watch(kind, target.namespace, options)
+        async with watch:
+            warnings = self._registry.deprecation_warnings(kind)
+            response = web.StreamResponse(headers=base_headers(JSON, warnings))
+            response.enable_chunked_encoding()
+            try:
+                async with asyncio.timeout((options.timeout_s or 0) + WATCH_GRACE_S):
+                    await response.prepare(exchange.request)
+                    await self._stream(response, watch, EventRenderer(kind, form))
+                    await response.write_eof()
+            except TimeoutError as error:
+                raise ConnectionResetError("the reader of a watch does not read") from error
+        return response
+
+    async def _stream(
+        self, response: web.StreamResponse, watch: Watch, renderer: EventRenderer
+    ) -> None:
+        try:
+            async for event in watch:
+                now = self._clock.now()
+                lines = [renderer.line(item, now) for item in (event, *watch.ready())]
+                await response.write(b"".join(lines))
+        except ApiError as error:
+            await response.write(error_line(error.status()))
+
+
+def check_scope(target: Target, kind: Kind[Any], method: str) -> None:
+    """Check that a namespaced kind's namespace is given where it must be.
+
+    Raises: ApiError NotFound or MethodNotAllowed.
+    """
+    if not kind.namespaced or target.namespace:
+        return
+    if target.name:
+        raise no_such_resource()
+    if method not in ("GET", "HEAD"):
+        raise method_not_allowed()
+
+
+def _render(kind: Kind[Any], target: Target, item: Item, form: Form) -> bytes:
+    if target.subresource == "scale":
+        return finish(item.json, form)
+    return render_item(kind, item, form)
+
+
+def patch_type_of(content_type: str) -> PatchType:
+    """Return the kind of patch that a Content-Type announces.
+
+    Raises: ApiError UnsupportedMediaType (415).
+    """
+    name = content_type.partition(";")[0].strip().lower()
+    found = PATCH_TYPES.get(name)
+    if found is not None:
+        return found
+    if name == APPLY_PATCH:
+        raise ApiError(
+            415,
+            "UnsupportedMediaType",
+            "server-side apply is not served by this version of netlab; "
+            "apply without --server-side",
+        )
+    raise unsupported_media_type((*PATCH_TYPES,))
+
+
+def decode_patch(data: bytes, patch_type: PatchType) -> Any:
+    """Return a patch's JSON.
+
+    Raises: ApiError BadRequest (400).
+    """
+    try:
+        patch = msgspec.json.decode(data)
+    except msgspec.DecodeError as error:
+        raise ApiError(400, "BadRequest", f"error decoding patch: {error}") from error
+    wanted: type = list if patch_type == "json" else dict
+    if not isinstance(patch, wanted):
+        shape = "a list of operations" if patch_type == "json" else "an object"
+        raise ApiError(400, "BadRequest", f"error decoding patch: the patch must be {shape}")
+    return patch
+
+
+async def _delete_body(exchange: Exchange) -> Object | None:
+    data = await exchange.body()
+    if not data:
+        return None
+    return decode_any(data, exchange.body_type(), "DeleteOptions").object
+
+
+def deleted_status(kind: Kind[Any], result: DeleteResult) -> Object:
+    """Return the Status that tells what was deleted."""
+    meta = result.item.object["metadata"]
+    details: Object = {"name": meta["name"]}
+    if kind.group:
+        details["group"] = kind.group
+    details |= {"kind": kind.plural, "uid": meta.get("uid", "")}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": details,
+    }

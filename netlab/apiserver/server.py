@@ -1,0 +1,257 @@
+"""The API server's HTTPS side: from a connection to a handler, and back.
+
+Mirrors ``k8s.io/apiserver/pkg/server``: authenticate, authorize, dispatch, and every failure as a
+Status. One function finds the handler from the path, because thousands of requests a second go
+through it.
+
+Rules for callers: sockets are bound and listening, opened by the daemon (some inside the node's
+network namespace); ``serve`` closes them. Watches end when ``serve`` ends.
+
+netlab leaves out: HTTP/2, compression, audit logs, priority and fairness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from netlab.apiserver.authn import ANONYMOUS, Authenticator, unauthorized
+from netlab.apiserver.authz import Access, allowed, forbidden
+from netlab.apiserver.decoding import decode_object
+from netlab.apiserver.discovery import REVIEWS, Resource
+from netlab.apiserver.exchange import (
+    BODY_LIMIT_BYTES,
+    Answer,
+    Exchange,
+    answer_error,
+    answer_object,
+    method_not_allowed,
+    no_such_resource,
+)
+from netlab.apiserver.information import Check, InformationHandlers
+from netlab.apiserver.paths import Target, parse_target
+from netlab.apiserver.pki import Pki
+from netlab.apiserver.query import is_watch
+from netlab.apiserver.registry import Registry
+from netlab.apiserver.requests import UserInfo
+from netlab.apiserver.resources import ResourceHandlers
+from netlab.apiserver.reviews import answer_review
+from netlab.apiserver.streaming import STREAMS, Connections, StreamHandlers
+from netlab.apiserver.tokens import ServiceAccountTokens
+from netlab.clock import Clock
+from netlab.config import LabConfig
+from netlab.errors import ApiError, NetlabError
+
+log = logging.getLogger(__name__)
+
+# Go's HTTP clients drop idle connections after 90 s; a server that drops them first loses requests.
+KEEPALIVE_S = 180.0
+HANDSHAKE_TIMEOUT_S = 10.0
+SHUTDOWN_TIMEOUT_S = 2.0
+# A selector or a token may be long; Go's server allows 1 MB of headers.
+LONGEST_LINE_BYTES = 64 * 1024
+BACKLOG = 512
+
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+_REVIEWS: dict[tuple[str, str, str], Resource] = {
+    (review.group, review.version, review.plural): review for review in REVIEWS
+}
+
+
+class ApiServer:
+    """The HTTPS front of a registry.
+
+    connections: finds the streams of a node by its name. tokens: checks service account tokens.
+    static_tokens: users by fixed bearer token. checks: what ``/readyz`` looks at, by name.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        config: LabConfig,
+        pki: Pki,
+        clock: Clock,
+        *,
+        tokens: ServiceAccountTokens,
+        connections: Connections,
+        static_tokens: Mapping[str, UserInfo] | None = None,
+        checks: Mapping[str, Check] | None = None,
+    ) -> None:
+        self._pki = pki
+        self._clock = clock
+        self._authenticator = Authenticator(tokens, clock, static_tokens=static_tokens)
+        self._resources = ResourceHandlers(registry, clock)
+        self._streams = StreamHandlers(registry, connections)
+        self._information = InformationHandlers(f"{config.node_ip}:{config.api_port}", checks or {})
+        self._streaming: set[asyncio.Task[Any]] = set()
+
+    @asynccontextmanager
+    async def serve(self, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
+        """Answer on ``sockets`` while the context lasts."""
+        loop = asyncio.get_running_loop()
+        front = web.Server(
+            self._answer,
+            request_factory=self._make_request,
+            # a watch must end when its reader goes away, not at its next event
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=KEEPALIVE_S,
+            max_line_size=LONGEST_LINE_BYTES,
+            max_field_size=LONGEST_LINE_BYTES,
+        )
+        context = self._pki.server_context()
+        servers: list[asyncio.Server] = []
+        try:
+            for sock in sockets:
+                server = await loop.create_server(
+                    front,
+                    sock=sock,
+                    ssl=context,
+                    backlog=BACKLOG,
+                    ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+                )
+                servers.append(server)
+            yield
+        finally:
+            self._information.stopping = True
+            for server in servers:
+                server.close()
+            for task in self._streaming:
+                task.cancel()
+            await front.shutdown(SHUTDOWN_TIMEOUT_S)
+            for sock in sockets:
+                sock.close()
+
+    def _make_request(
+        self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any
+    ) -> web.BaseRequest:
+        loop = asyncio.get_running_loop()
+        return web.BaseRequest(
+            message, payload, protocol, writer, task, loop, client_max_size=BODY_LIMIT_BYTES
+        )
+
+    async def _answer(self, request: web.BaseRequest) -> Answer:
+        path, _, raw_query = request.raw_path.partition("?")
+        query: dict[str, str] = {}
+        for key, value in parse_qsl(raw_query, keep_blank_values=True):
+            query.setdefault(key, value)
+        exchange = Exchange(request, path, query, ANONYMOUS, self._clock.now())
+        try:
+            user = await self._user(request)
+            exchange = Exchange(request, path, query, user, exchange.now)
+            target = parse_target(path)
+            self._authorize(user, access_of(exchange, target))
+            return await self._dispatch(exchange, target)
+        except ApiError as error:
+            return answer_error(error, exchange.status_form())
+        except NetlabError as error:
+            return answer_error(internal_error(error), exchange.status_form())
+        except (asyncio.CancelledError, ConnectionError, TimeoutError):
+            raise
+        except Exception as error:
+            # a fault in one handler must not cost the caller its connection without a word
+            log.exception("%s %s", request.method, path)
+            if request.writer.output_size:
+                raise  # an answer has begun: only closing the connection can tell of the fault
+            return answer_error(internal_error(error), exchange.status_form())
+
+    async def _user(self, request: web.BaseRequest) -> UserInfo:
+        transport = request.transport
+        tls = None if transport is None else transport.get_extra_info("ssl_object")
+        certificate = None if tls is None else tls.getpeercert(binary_form=True)
+        header = request.headers.get("Authorization", "")
+        return await self._authenticator.authenticate(certificate, header)
+
+    def _authorize(self, user: UserInfo, access: Access) -> None:
+        if allowed(user.name, user.groups, access):
+            return
+        raise unauthorized() if user is ANONYMOUS else forbidden(user.name, access)
+
+    async def _dispatch(self, exchange: Exchange, target: Target | None) -> Answer:
+        if target is None:
+            return await self._information.handle(exchange)
+        if target.kind is None:
+            return await self._review(exchange, target)
+        if target.subresource in STREAMS and target.resource == "pods":
+            if not target.namespace:
+                raise no_such_resource()
+            async with self._until_shutdown():
+                return await self._streams.handle(exchange, target)
+        if is_watch(exchange.query):
+            async with self._until_shutdown():
+                return await self._resources.handle(exchange, target, target.kind)
+        return await self._resources.handle(exchange, target, target.kind)
+
+    @asynccontextmanager
+    async def _until_shutdown(self) -> AsyncIterator[None]:
+        """Cancel what runs inside when the server stops: it would not end by itself."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._streaming.add(task)
+        try:
+            yield
+        finally:
+            if task is not None:
+                self._streaming.discard(task)
+
+    async def _review(self, exchange: Exchange, target: Target) -> Answer:
+        review = _REVIEWS.get((target.group, target.version, target.resource))
+        if review is None or target.name or bool(target.namespace) != review.namespaced:
+            raise no_such_resource()
+        if exchange.request.method != "POST":
+            raise method_not_allowed()
+        data = await exchange.body()
+        version = f"{review.group}/{review.version}"
+        body = decode_object(data, exchange.body_type(), version, review.kind)
+        answer = await answer_review(
+            review.kind, target.namespace, body.object, exchange.user, self._check_token
+        )
+        return answer_object(answer, exchange.status_form(), code=201)
+
+    async def _check_token(self, token: str) -> UserInfo | None:
+        try:
+            return await self._authenticator.authenticate(None, f"Bearer {token}")
+        except ApiError:
+            return None
+
+
+def internal_error(error: Exception) -> ApiError:
+    """Return the 500 that tells of an error nobody foresaw."""
+    text = str(error) or type(error).__name__
+    return ApiError(500, "InternalError", f"Internal error occurred: {text}")
+
+
+def access_of(exchange: Exchange, target: Target | None) -> Access:
+    """Return what the caller wants to do, as authorization names it."""
+    method = exchange.request.method
+    if target is None:
+        verb = "get" if method == "HEAD" else method.lower()
+        return Access(verb, path=exchange.path)
+    namespace = target.namespace
+    if target.resource == "namespaces" and not target.group:
+        namespace = target.name
+    return Access(
+        _verb(exchange, target, method),
+        group=target.group,
+        resource=target.resource,
+        subresource=target.subresource,
+        namespace=namespace,
+        name=target.name,
+    )
+
+
+def _verb(exchange: Exchange, target: Target, method: str) -> str:
+    if method in ("GET", "HEAD"):
+        if is_watch(exchange.query):
+            return "watch"
+        return "get" if target.name else "list"
+    if method == "DELETE":
+        return "delete" if target.name else "deletecollection"
+    return _VERBS.get(method, method.lower())

@@ -1,0 +1,307 @@
+"""Completes a Service's addresses, families and node ports before it is stored.
+
+Mirrors ``pkg/registry/core/service``: ``strategy.go`` (which values an update keeps or drops) and
+``storage/alloc.go`` (which are allocated). Objects given in are changed in place; nothing is
+reserved here: the caller enters the stored Service into ``Allocations``.
+
+netlab's clusters have one family, IPv4; a Service that insists on two is refused as a real
+single-stack cluster refuses it. Left out: ``loadBalancerClass`` and service CIDRs as objects.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any
+
+from netlab.api.field_errors import FieldError, invalid, invalid_value
+from netlab.api.kinds import SERVICE
+from netlab.api.view import Object
+from netlab.apiserver.allocations import Allocations, ServiceKey
+from netlab.errors import ApiError
+
+HEADLESS = "None"
+FAMILY = "IPv4"
+OTHER_FAMILY = "IPv6"
+
+
+def _type(service: Object) -> str:
+    return str((service.get("spec") or {}).get("type") or "ClusterIP")
+
+
+def _needs_cluster_ip(service: Object) -> bool:
+    return _type(service) != "ExternalName"
+
+
+def _allocates_node_ports(service: Object) -> bool:
+    if _type(service) == "LoadBalancer":
+        return service["spec"].get("allocateLoadBalancerNodePorts") is not False
+    return _type(service) == "NodePort"
+
+
+def _has_node_ports(service: Object) -> bool:
+    return _type(service) in ("NodePort", "LoadBalancer")
+
+
+def _needs_health_check(service: Object) -> bool:
+    return (
+        _type(service) == "LoadBalancer"
+        and service["spec"].get("externalTrafficPolicy") == "Local"
+    )
+
+
+def _needs_external_policy(service: Object) -> bool:
+    spec = service["spec"]
+    return _has_node_ports(service) or (
+        _type(service) == "ClusterIP" and bool(spec.get("externalIPs"))
+    )
+
+
+def prepare_create(service: Object) -> None:
+    """Make ``clusterIP`` and ``clusterIPs`` agree."""
+    spec = service["spec"]
+    if spec.get("clusterIP") and not spec.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
+
+
+def prepare_update(new: Object, old: Object) -> None:
+    """Keep the allocated values that a client left out, and drop those of another type."""
+    _keep_allocated(new, old)
+    _agree_on_cluster_ips(new, old)
+    _drop_foreign_to_type(new, old)
+
+
+def _keep_allocated(new: Object, old: Object) -> None:
+    fresh, kept = new["spec"], old["spec"]
+    if _needs_cluster_ip(new) and _needs_cluster_ip(old):
+        if not fresh.get("clusterIP"):
+            _take(fresh, kept, "clusterIP")
+        if not fresh.get("clusterIPs") and fresh.get("clusterIP") == kept.get("clusterIP"):
+            _take(fresh, kept, "clusterIPs")
+    if _allocates_node_ports(new) and _allocates_node_ports(old):
+        _keep_node_ports(fresh.get("ports") or [], kept.get("ports") or [])
+    if (
+        _needs_health_check(new)
+        and _needs_health_check(old)
+        and not fresh.get("healthCheckNodePort")
+    ):
+        _take(fresh, kept, "healthCheckNodePort")
+
+
+def _take(fresh: dict[str, Any], kept: dict[str, Any], field: str) -> None:
+    if field in kept:
+        value = kept[field]
+        fresh[field] = list(value) if isinstance(value, list) else value
+
+
+def _keep_node_ports(fresh: list[dict[str, Any]], kept: list[dict[str, Any]]) -> None:
+    """Ports are recognised by their names: the user may have changed everything else."""
+    by_name = {port.get("name") or "": port.get("nodePort") or 0 for port in kept}
+    used = {port.get("nodePort") or 0 for port in fresh} - {0}
+    for port in fresh:
+        known = by_name.get(port.get("name") or "", 0)
+        if not port.get("nodePort") and known and known not in used:
+            port["nodePort"] = known
+            used.add(known)
+
+
+def _agree_on_cluster_ips(new: Object, old: Object) -> None:
+    """A client that knows only one of the two fields has changed only that one."""
+    fresh, kept = new["spec"], old["spec"]
+    same_one = (fresh.get("clusterIP") or "") == (kept.get("clusterIP") or "")
+    same_all = list(fresh.get("clusterIPs") or ()) == list(kept.get("clusterIPs") or ())
+    if not same_one and same_all:
+        if fresh.get("clusterIP"):
+            fresh["clusterIPs"] = [fresh["clusterIP"]]
+        else:
+            fresh.pop("clusterIPs", None)
+    elif same_one and not same_all and not fresh.get("clusterIPs"):
+        fresh.pop("clusterIP", None)
+
+
+def _drop_foreign_to_type(new: Object, old: Object) -> None:
+    """On a change of type, drop what the new type does not know, unless the user set it anew."""
+    fresh, kept = new["spec"], old["spec"]
+
+    def drop(*fields: str) -> None:
+        for field in fields:
+            if fresh.get(field) == kept.get(field):
+                fresh.pop(field, None)
+
+    if _needs_cluster_ip(old) and not _needs_cluster_ip(new):
+        if fresh.get("clusterIP") == kept.get("clusterIP"):
+            drop("clusterIP", "clusterIPs")
+        drop("ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
+    if _has_node_ports(old) and not _has_node_ports(new):
+        _drop_node_ports(fresh.get("ports") or [], kept.get("ports") or [])
+    if _needs_health_check(old) and not _needs_health_check(new):
+        drop("healthCheckNodePort")
+    if _type(old) == "LoadBalancer" != _type(new):
+        drop("allocateLoadBalancerNodePorts", "loadBalancerClass")
+    if _needs_external_policy(old) and not _needs_external_policy(new):
+        drop("externalTrafficPolicy")
+
+
+def _drop_node_ports(fresh: list[dict[str, Any]], kept: list[dict[str, Any]]) -> None:
+    numbers = [port.get("nodePort") or 0 for port in fresh]
+    if sorted(numbers) == sorted(port.get("nodePort") or 0 for port in kept):
+        for port in fresh:
+            port.pop("nodePort", None)
+
+
+def allocate(
+    service: Object, old: Object | None, key: ServiceKey, allocations: Allocations
+) -> None:
+    """Fill in families, cluster address and node ports, and check those the user chose.
+
+    Raises: ApiError Invalid for a number that is taken or out of range, InternalError when a
+    range is full.
+    """
+    if _needs_cluster_ip(service):
+        _set_families(service, old)
+        _set_cluster_ip(service, key, allocations)
+    if _has_node_ports(service):
+        _set_node_ports(service, key, allocations)
+    if _needs_health_check(service):
+        _set_health_check_port(service, key, allocations)
+
+
+def _invalid(service: Object, *errors: FieldError) -> ApiError:
+    return invalid(SERVICE, service["metadata"].get("name") or "", errors)
+
+
+def _set_families(service: Object, old: Object | None) -> None:
+    spec = service["spec"]
+    headless_without_selector = spec.get("clusterIP") == HEADLESS and not spec.get("selector")
+    if not spec.get("ipFamilyPolicy"):
+        inherited = (old or {}).get("spec", {}).get("ipFamilyPolicy")
+        spec["ipFamilyPolicy"] = inherited or (
+            "RequireDualStack" if headless_without_selector else "SingleStack"
+        )
+    errors = _family_errors(spec)
+    if errors:
+        raise _invalid(service, *errors)
+    families = list(spec.get("ipFamilies") or [FAMILY])
+    if headless_without_selector:
+        # its endpoints may be of any family, whatever the cluster has
+        if len(families) < 2 and spec["ipFamilyPolicy"] != "SingleStack":
+            families.append(OTHER_FAMILY if families[0] == FAMILY else FAMILY)
+    elif errors := _unserved_family_errors(spec, families):
+        raise _invalid(service, *errors)
+    spec["ipFamilies"] = families
+
+
+def _family_errors(spec: dict[str, Any]) -> list[FieldError]:
+    errors = []
+    policy = spec["ipFamilyPolicy"]
+    if policy == "SingleStack":
+        more = "must be 'RequireDualStack' or 'PreferDualStack' when multiple"
+        if len(spec.get("clusterIPs") or ()) > 1:
+            errors.append(
+                invalid_value("spec.ipFamilyPolicy", policy, f"{more} cluster IPs are specified")
+            )
+        if len(spec.get("ipFamilies") or ()) > 1:
+            errors.append(
+                invalid_value("spec.ipFamilyPolicy", policy, f"{more} IP families are specified")
+            )
+    for index, ip in enumerate(spec.get("clusterIPs") or ()):
+        if ip != HEADLESS and _family_of(ip) == OTHER_FAMILY:
+            errors.append(
+                invalid_value(
+                    f"spec.clusterIPs[{index}]",
+                    spec["clusterIPs"],
+                    f"{OTHER_FAMILY} is not configured on this cluster",
+                )
+            )
+    return errors
+
+
+def _unserved_family_errors(spec: dict[str, Any], families: list[str]) -> list[FieldError]:
+    errors = []
+    if spec["ipFamilyPolicy"] == "RequireDualStack":
+        errors.append(
+            invalid_value(
+                "spec.ipFamilyPolicy",
+                spec["ipFamilyPolicy"],
+                "this cluster is not configured for dual-stack services",
+            )
+        )
+    errors += [
+        invalid_value(f"spec.ipFamilies[{index}]", family, "not configured on this cluster")
+        for index, family in enumerate(families)
+        if family != FAMILY
+    ]
+    return errors
+
+
+def _family_of(ip: str) -> str:
+    return FAMILY if ip_address(ip).version == 4 else OTHER_FAMILY
+
+
+def _set_cluster_ip(service: Object, key: ServiceKey, allocations: Allocations) -> None:
+    spec = service["spec"]
+    wanted = spec.get("clusterIP") or ""
+    if wanted == HEADLESS:
+        return
+    if wanted:
+        refusal = allocations.refuse_ip(wanted, key)
+        if refusal:
+            detail = f"failed to allocate IP {wanted}: {refusal}"
+            raise _invalid(service, invalid_value("spec.clusterIPs", spec["clusterIPs"], detail))
+        return
+    given = allocations.free_ip()
+    if given is None:
+        raise ApiError(500, "InternalError", "failed to allocate a serviceIP: range is full")
+    spec["clusterIP"] = given
+    spec["clusterIPs"] = [given]
+
+
+def _set_node_ports(service: Object, key: ServiceKey, allocations: Allocations) -> None:
+    """Give each port a node port; TCP and UDP of the same port share one."""
+    ports: list[dict[str, Any]] = service["spec"].get("ports") or []
+    chosen: dict[int, int] = {}
+    for index, port in enumerate(ports):
+        number = port.get("nodePort") or 0
+        if not number:
+            continue
+        refusal = allocations.refuse_port(number, key)
+        if refusal:
+            raise _invalid(
+                service, invalid_value(f"spec.ports[{index}].nodePort", number, refusal)
+            )
+        chosen.setdefault(port["port"], number)
+    if not _allocates_node_ports(service):
+        return
+    used = {(port.get("nodePort"), port.get("protocol")) for port in ports if port.get("nodePort")}
+    for port in ports:
+        if port.get("nodePort"):
+            continue
+        shared = chosen.get(port["port"])
+        if shared is None or (shared, port.get("protocol")) in used:
+            shared = allocations.free_port(number for number, _ in used if number)
+            if shared is None:
+                raise ApiError(500, "InternalError", "failed to allocate a nodePort: range is full")
+        port["nodePort"] = shared
+        chosen.setdefault(port["port"], shared)
+        used.add((shared, port.get("protocol")))
+
+
+def _set_health_check_port(service: Object, key: ServiceKey, allocations: Allocations) -> None:
+    spec = service["spec"]
+    wanted = spec.get("healthCheckNodePort") or 0
+    if not wanted:
+        own = [port.get("nodePort") or 0 for port in spec.get("ports") or ()]
+        free = allocations.free_port(own)
+        if free is None:
+            raise ApiError(
+                500, "InternalError", "failed to allocate a HealthCheck NodePort: range is full"
+            )
+        spec["healthCheckNodePort"] = free
+        return
+    refusal = allocations.refuse_port(wanted, key)
+    if refusal:
+        raise ApiError(
+            500,
+            "InternalError",
+            "Internal error occurred: failed to allocate requested HealthCheck NodePort"
+            f" {wanted}: {refusal}",
+        )

@@ -1,0 +1,93 @@
+"""Texts for ``Warning:`` headers: what Kubernetes v1.36 itself warns of.
+
+Mirrors ``pkg/api/pod/warnings.go`` and ``pkg/api/service/warnings.go``, the parts that concern
+fields netlab knows. Pure. (Fields that netlab stores without acting on them are the subject of
+``api.unsupported``.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from netlab.api.kinds import DEPLOYMENT, ENDPOINTS, POD, REPLICA_SET, SERVICE, Kind
+from netlab.api.names import dns1123_label
+from netlab.api.view import Object
+
+_DEPRECATED_KINDS: dict[Kind[Any], str] = {
+    ENDPOINTS: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+}
+
+
+def deprecation_warnings(kind: Kind[Any]) -> tuple[str, ...]:
+    """Return the warnings that every request for the kind earns."""
+    text = _DEPRECATED_KINDS.get(kind)
+    return (text,) if text else ()
+
+
+def object_warnings(kind: Kind[Any], obj: Object) -> list[str]:
+    """Return the warnings that writing the object earns."""
+    spec = obj.get("spec") or {}
+    if kind is POD:
+        return [*_host_name(obj), *_pod_spec(spec, "spec")]
+    if kind in (REPLICA_SET, DEPLOYMENT):
+        return list(_pod_spec((spec.get("template") or {}).get("spec") or {}, "spec.template.spec"))
+    if kind is SERVICE:
+        return list(_service(spec))
+    return []
+
+
+def _host_name(pod: Object) -> Iterator[str]:
+    name = (pod.get("metadata") or {}).get("name") or ""
+    if name and not (pod.get("spec") or {}).get("hostname"):
+        messages = dns1123_label(name)
+        if messages:
+            yield (
+                "metadata.name: this is used in the Pod's hostname, which can result in surprising"
+                f" behavior; a DNS label is recommended: [{' '.join(messages)}]"
+            )
+
+
+def _pod_spec(spec: dict[str, Any], path: str) -> Iterator[str]:
+    for field in ("initContainers", "containers"):
+        for index, container in enumerate(spec.get(field) or ()):
+            yield from _container(container, f"{path}.{field}[{index}]")
+    yield from _ports(spec, path)
+
+
+def _container(container: dict[str, Any], path: str) -> Iterator[str]:
+    seen: set[str] = set()
+    for index, variable in enumerate(container.get("env") or ()):
+        name = variable.get("name") or ""
+        if name in seen:
+            yield (
+                f'{path}.env[{index}]: hides previous definition of "{name}",'
+                " which may be dropped when using apply"
+            )
+        seen.add(name)
+
+
+def _ports(spec: dict[str, Any], path: str) -> Iterator[str]:
+    """A port twice in one container, or the same in two: the kernel gives it to the first."""
+    for container_index, container in enumerate(spec.get("containers") or ()):
+        seen: dict[tuple[Any, ...], str] = {}
+        for index, port in enumerate(container.get("ports") or ()):
+            here = f"{path}.containers[{container_index}].ports[{index}]"
+            key = (
+                port.get("containerPort"),
+                port.get("protocol") or "TCP",
+                port.get("hostPort") or 0,
+                port.get("hostIP") or "",
+            )
+            if key in seen:
+                yield f"{here}: duplicate port definition with {seen[key]}"
+            seen.setdefault(key, here)
+
+
+def _service(spec: dict[str, Any]) -> Iterator[str]:
+    if spec.get("clusterIP") != "None":
+        return
+    if spec.get("externalIPs"):
+        yield 'spec.externalIPs is ignored when spec.clusterIP is "None"'
+    if spec.get("sessionAffinity") not in (None, "", "None"):
+        yield "spec.SessionAffinity is ignored for headless services"

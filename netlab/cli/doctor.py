@@ -1,0 +1,58 @@
+"""``netlab doctor``: look at the machine and say how to mend what is missing."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from netlab.config import DEFAULT_NAME, LabConfig
+from netlab.errors import NetlabError
+from netlab.nodes.facts import all_facts
+from netlab.nodes.labs import known_labs, load_config
+from netlab.nodes.preflight import Finding, check_host
+from netlab.nodes.process import is_locked
+
+_MARKS = {"ok": ("\u2713", "green"), "warning": ("!", "yellow"), "failure": ("\u2717", "red")}
+
+
+@click.command("doctor", short_help="Check the machine and say how to mend it.")
+@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Name of the lab.")
+@click.option("--sandbox", is_flag=True, help="Judge addresses for a sandboxed lab.")
+def doctor(name: str, sandbox: bool) -> None:
+    """Check root, tools, kernel features, addresses and labs; exit 1 when something is missing."""
+    config = LabConfig(name=name, sandbox=sandbox)
+    if name in known_labs():
+        config = load_config(name)
+    findings = [
+        finding
+        for finding in check_host(config, all_facts())
+        if not (finding.subject == "addresses" and is_locked(name))
+    ]
+    findings += [_lab_finding(each) for each in known_labs()]
+    width = max(len(finding.subject) for finding in findings)
+    for finding in findings:
+        mark, color = _MARKS[finding.level]
+        click.echo(f" {click.style(mark, fg=color)} {finding.subject:<{width}}  {finding.text}")
+        if finding.mend:
+            click.echo(f"   {'':<{width}}  \u2192 {finding.mend}")
+    failures = sum(finding.level == "failure" for finding in findings)
+    if failures:
+        click.echo(f"{failures} thing{'s' * (failures > 1)} to mend before 'netlab up' can work.")
+        sys.exit(1)
+    click.echo("This machine can run netlab.")
+
+
+def _lab_finding(name: str) -> Finding:
+    try:
+        config = load_config(name)
+    except NetlabError as error:
+        return Finding("warning", f"lab {name}", str(error), f"run: netlab down --name {name}")
+    if is_locked(name):
+        return Finding("ok", f"lab {name}", f"running, API on 127.0.0.1:{config.api_port}")
+    return Finding(
+        "warning",
+        f"lab {name}",
+        "its daemon does not run",
+        f"run 'netlab up --name {name}' to bring it back or 'netlab down --name {name}'",
+    )

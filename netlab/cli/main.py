@@ -1,0 +1,178 @@
+"""Reads the command line, runs the verb, and turns what went wrong into a line and a code.
+
+Exit codes are kubectl's: 0, 1 for every error, a process's own code for ``exec``; 130 after
+Ctrl-C. A closed pipe (``netlab get pods | head -1``) ends quietly.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from netlab.cli.commands import COMMANDS, overview
+from netlab.cli.flags import Command, FlagError, Group, HintedUsageError, help_text, parse
+from netlab.cli.session import GLOBAL_FLAGS, Session
+from netlab.errors import NetlabError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+INTERRUPTED = 130
+
+
+def run_command_line(words: Sequence[str], program: str) -> int:
+    """Run one command line and return its exit code; nothing is raised."""
+    session = Session(program, sys.stdout, sys.stderr)
+    verb = ""
+    try:
+        verb, rest = split_verb(words)
+        code = _dispatch(session, verb, rest)
+        session.out.flush()
+        return code
+    except FlagError as error:
+        session.complain(f"error: {error}\nSee '{_called(program, verb)} --help' for usage.")
+    except HintedUsageError as error:
+        hint = f"See '{_called(program, verb)} -h' for help and examples"
+        session.complain(f"error: {error}\n{hint}")
+    except NetlabError as error:
+        return _tell(session, error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python would complain once more when it flushes standard output at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    return 1
+
+
+def split_verb(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the verb and the other words; options may stand before the verb, as in kubectl."""
+    takes_value = {}
+    for flag in GLOBAL_FLAGS:
+        takes_value[f"--{flag.name}"] = flag.bare is None
+        if flag.short:
+            takes_value[f"-{flag.short}"] = flag.bare is None
+    at = 0
+    while at < len(words):
+        word = words[at]
+        if not word.startswith("-"):
+            return word, [*words[:at], *words[at + 1 :]]
+        if word in ("-h", "--help", "--version"):
+            return word, [*words[:at], *words[at + 1 :]]
+        at += 2 if takes_value.get(word) else 1
+    return "", list(words)
+
+
+def _dispatch(session: Session, verb: str, words: list[str]) -> int:
+    if verb in ("", "-h", "--help", "help"):
+        if verb == "help" and words:
+            return _dispatch(session, words[0], [*words[1:], "--help"])
+        parse(words, GLOBAL_FLAGS)
+        session.out.write(overview(session.program))
+        return 0
+    if verb == "options":
+        listing = Command("options", lambda *_: 0, usage="", text="", flags=GLOBAL_FLAGS)
+        session.out.write(help_text(session.program, listing))
+        return 0
+    if verb == "--version":
+        import netlab
+
+        session.print(f"netlab {netlab.__version__}")
+        return 0
+    if verb not in COMMANDS:
+        raise NetlabError(
+            f'unknown command "{verb}" for "{session.program}"'
+            f"{_suggest(verb)}\nRun '{session.program} --help' for usage."
+        )
+    found = load_command(verb)
+    if isinstance(found, Group):
+        found, words = _choose(found, words)
+    if isinstance(found, Command):
+        return _run(session, found, words)
+    return _run_click(found, words, session.program, verb)
+
+
+def load_command(verb: str) -> Any:
+    """Return the ``Command``, ``Group`` or click command of a verb."""
+    from importlib import import_module
+
+    path = COMMANDS[verb][0]
+    try:
+        module = import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name != path:
+            raise
+        raise NetlabError(f"this netlab was installed without '{verb}'") from error
+    return getattr(module, "COMMAND", None) or getattr(module, verb)
+
+
+def _choose(group: Group, words: list[str]) -> tuple[Command, list[str]]:
+    """Return the subcommand that the first word names, or the group's own command."""
+    for at, word in enumerate(words):
+        if word in group.commands:
+            from importlib import import_module
+
+            path, attribute = group.commands[word]
+            command: Command = getattr(import_module(path), attribute)
+            return command, [*words[:at], *words[at + 1 :]]
+        if not word.startswith("-"):
+            break
+    return group.fallback, words
+
+
+def _run(session: Session, command: Command, words: list[str]) -> int:
+    own = {flag.name for flag in command.flags} | {flag.short for flag in command.flags}
+    shared = [f for f in GLOBAL_FLAGS if f.name not in own and (not f.short or f.short not in own)]
+    end = words.index("--") if "--" in words else len(words)
+    if any(word in ("-h", "--help") for word in words[:end]):
+        session.out.write(help_text(session.program, command))
+        return 0
+    parsed = parse(words, [*command.flags, *shared], interspersed=command.interspersed)
+    session.use(parsed)
+    code = command.run(session, parsed)
+    if parsed.values.get("warnings-as-errors") and session.warnings:
+        plural = "s" if session.warnings > 1 else ""
+        raise NetlabError(f"{session.warnings} warning{plural} received")
+    return code
+
+
+def _run_click(command: Any, words: list[str], program: str, verb: str) -> int:
+    import click
+
+    try:
+        result = command.main(args=words, prog_name=f"{program} {verb}", standalone_mode=False)
+    except click.exceptions.Abort:
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    return result if isinstance(result, int) else 0
+
+
+def _tell(session: Session, error: NetlabError) -> int:
+    from netlab.cli.failures import ExitError, describe
+
+    text = describe(error)
+    try:
+        if text:
+            session.complain(text)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return error.code if isinstance(error, ExitError) else 1
+
+
+def _called(program: str, verb: str) -> str:
+    return f"{program} {verb}" if verb in COMMANDS else program
+
+
+def _suggest(verb: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(verb, COMMANDS, n=3)
+    if not close:
+        return ""
+    return "\n\nDid you mean this?\n" + "".join(f"\t{each}\n" for each in close)

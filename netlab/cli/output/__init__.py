@@ -1,0 +1,1 @@
+"""The forms objects are printed in: aligned tables, YAML, JSON, JSONPath, names, custom columns."""

@@ -1,0 +1,125 @@
+"""The shell of the garbage collector: the graph of owners across all kinds.
+
+The graph is the caches' indexes ``owner`` (by the uids an object names) and ``uid``. A key is
+(kind, namespace, name). An owner that no cache shows is asked for at the API server before
+anything is deleted on its account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from netlab.api.kinds import Kind
+from netlab.api.meta import AnyObject, OwnerReference
+from netlab.client.informer import key_of
+from netlab.client.interface import Client
+from netlab.controllers.actions import NOTHING, Decision
+from netlab.controllers.cache import Cache
+from netlab.controllers.garbagecollector import (
+    Item,
+    decide_garbage,
+    needs_attention,
+    owner_kind,
+)
+from netlab.controllers.loop import Reconciler, Source
+from netlab.controllers.selection import OWNER_INDEX, UID_INDEX
+from netlab.errors import ApiError, is_not_found
+
+ItemKey: TypeAlias = tuple[Kind[Any], str, str]
+
+
+class GarbageCollector:
+    """Finds the objects a change may leave without owners, and what to do about each."""
+
+    def __init__(self, client: Client, caches: Mapping[Kind[Any], Cache[Any]]) -> None:
+        self._client = client
+        self._caches = caches
+
+    def reconciler(self) -> Reconciler[ItemKey]:
+        """Return the reconciler over all kinds."""
+        sources = [Source(cache, self._affected_by(kind)) for kind, cache in self._caches.items()]
+        return Reconciler("garbage-collector-controller", sources, self.decide, workers=8)
+
+    def _affected_by(self, kind: Kind[Any]) -> Callable[[Any, Any], Iterator[ItemKey]]:
+        return lambda old, new: self._affected(kind, old, new)
+
+    def _affected(
+        self, kind: Kind[Any], old: AnyObject | None, new: AnyObject | None
+    ) -> Iterator[ItemKey]:
+        if new is not None:
+            if old is not None and _graph_part(old) == _graph_part(new):
+                return
+            if needs_attention(Item(kind, new)):
+                yield (kind, *key_of(new))
+            if Item(kind, new).waits_for_dependents:
+                yield from (self._key(d) for d in self._dependents(new.metadata.uid))
+        if old is not None:
+            if new is None:
+                yield from (self._key(d) for d in self._dependents(old.metadata.uid))
+            # an owner that waits for its dependents may have lost the last one
+            kept = () if new is None else new.metadata.owner_references
+            for owner in old.metadata.owner_references:
+                if owner not in kept:
+                    yield from (self._key(item) for item in self._with_uid(owner.uid))
+
+    @staticmethod
+    def _key(item: Item) -> ItemKey:
+        return (item.kind, *key_of(item.obj))
+
+    def _dependents(self, uid: str) -> list[Item]:
+        return [
+            Item(kind, obj)
+            for kind, cache in self._caches.items()
+            for obj in cache.by_index(OWNER_INDEX, uid)
+        ]
+
+    def _with_uid(self, uid: str) -> list[Item]:
+        return [
+            Item(kind, obj)
+            for kind, cache in self._caches.items()
+            for obj in cache.by_index(UID_INDEX, uid)
+        ]
+
+    async def decide(self, key: ItemKey) -> Decision:
+        """Decide about one object, after asking for owners that no cache shows."""
+        kind, namespace, name = key
+        obj = self._caches[kind].get(namespace, name)
+        if obj is None or not needs_attention(Item(kind, obj)):
+            return NOTHING
+        owners: Sequence[OwnerReference] = obj.metadata.owner_references
+        if obj.metadata.deletion_timestamp is not None:
+            owners = ()  # only its own finalizers matter now
+        absent, waiting = set(), set()
+        for owner in owners:
+            known = self._with_uid(owner.uid)
+            if known:
+                if known[0].waits_for_dependents:
+                    waiting.add(owner.uid)
+            elif not await self._exists(owner, namespace):
+                absent.add(owner.uid)
+        return decide_garbage(
+            Item(kind, obj),
+            absent=absent,
+            waiting=waiting,
+            dependents=self._dependents(obj.metadata.uid),
+        )
+
+    async def _exists(self, owner: OwnerReference, namespace: str) -> bool:
+        kind = owner_kind(owner)
+        if kind is None:
+            return True
+        if kind.namespaced and not namespace:
+            return True  # an object of the cluster cannot have such an owner; leave it alone
+        try:
+            found = await self._client.get(kind, namespace if kind.namespaced else None, owner.name)
+        except ApiError as error:
+            if is_not_found(error):
+                return False
+            raise
+        return bool(found["metadata"]["uid"] == owner.uid)
+
+
+def _graph_part(obj: AnyObject) -> tuple[Any, ...]:
+    meta = obj.metadata
+    return (meta.uid, meta.owner_references, meta.finalizers, meta.deletion_timestamp is None)

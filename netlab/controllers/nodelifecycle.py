@@ -1,0 +1,121 @@
+"""Decides what is known of a node whose agent is silent, and what becomes of its pods.
+
+Mirrors kube-controller-manager's ``node-lifecycle-controller`` and ``podgc``: a node whose lease
+has not been renewed for 40 seconds is Unknown, and its pods are no longer ready; taints say what
+keeps pods off a node; pods of a node that does not exist are removed.
+
+netlab leaves out eviction: pods of a silent node stay bound to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from netlab.api.core import Node, Pod
+from netlab.api.discovery import Lease
+from netlab.api.kinds import NODE, POD
+from netlab.api.meta import Condition
+from netlab.api.view import Object
+from netlab.clock import rfc3339
+from netlab.controllers.actions import Action, Burst, Decision, Delete, Note, Patch
+
+GRACE_S = 40.0
+"""Kubernetes' node-monitor-grace-period was 40 s for years; agents renew every 10 s."""
+
+LEASE_NAMESPACE = "kube-node-lease"
+TAINTS = {
+    "False": "node.kubernetes.io/not-ready",
+    "Unknown": "node.kubernetes.io/unreachable",
+}
+UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+OURS = {*TAINTS.values(), UNSCHEDULABLE}
+
+
+def decide_node(node: Node, lease: Lease | None, pods: Iterable[Pod], now: datetime) -> Decision:
+    """Return the writes that tell the node's state. pods: those bound to the node."""
+    left_s = _seconds_left(node, lease, now)
+    ready = _ready_condition(node)
+    status = ready.status if ready is not None else "False"
+    actions: list[Action] = []
+    if left_s <= 0:
+        if status != "Unknown":
+            actions += _lose(node, now)
+            status = "Unknown"
+        actions += _unready(pods, now)
+    taints = _taints(node, status)
+    if taints is not None:
+        actions.append(taints)
+    # while the agent is heard the question comes back when the lease would run out
+    return Decision(tuple(actions), requeue_after_s=left_s if left_s > 0 else None)
+
+
+def _ready_condition(node: Node) -> Condition | None:
+    return next((c for c in node.status.conditions if c.type == "Ready"), None)
+
+
+def _seconds_left(node: Node, lease: Lease | None, now: datetime) -> float:
+    heard = None if lease is None else lease.spec.renew_time
+    heard = heard or node.metadata.creation_timestamp
+    return GRACE_S - (now - heard).total_seconds() if heard is not None else GRACE_S
+
+
+def _lose(node: Node, now: datetime) -> list[Action]:
+    name = node.metadata.name
+    condition = {
+        "type": "Ready",
+        "status": "Unknown",
+        "reason": "NodeStatusUnknown",
+        "message": "Kubelet stopped posting node status.",
+        "lastTransitionTime": rfc3339(now),
+    }
+    patch = {"status": {"conditions": [condition]}}
+    return [
+        Patch(NODE, None, name, patch, "status", "strategic", gone_ok=True),
+        Note(NODE, node, "NodeNotReady", f"Node {name} status is now: NodeNotReady"),
+    ]
+
+
+def _unready(pods: Iterable[Pod], now: datetime) -> list[Action]:
+    condition = {"type": "Ready", "status": "False", "lastTransitionTime": rfc3339(now)}
+    patch = {"status": {"conditions": [condition]}}
+    return [
+        Patch(
+            POD, pod.metadata.namespace, pod.metadata.name, patch, "status", "strategic",
+            gone_ok=True,
+        )
+        for pod in pods
+        if pod.ready
+    ]  # fmt: skip
+
+
+def _taints(node: Node, status: str) -> Patch | None:
+    wanted: list[Object] = [
+        taint.to_object() for taint in node.spec.taints if taint.key not in OURS
+    ]
+    if status in TAINTS:
+        wanted.append({"key": TAINTS[status], "effect": "NoSchedule"})
+    if node.spec.unschedulable:
+        wanted.append({"key": UNSCHEDULABLE, "effect": "NoSchedule"})
+    present = [taint.to_object() for taint in node.spec.taints]
+    if sorted(map(_taint_key, wanted)) == sorted(map(_taint_key, present)):
+        return None
+    patch = {
+        "metadata": {"resourceVersion": node.metadata.resource_version},
+        "spec": {"taints": wanted or None},
+    }
+    return Patch(NODE, None, node.metadata.name, patch, gone_ok=True)
+
+
+def _taint_key(taint: Object) -> tuple[Any, ...]:
+    return (taint["key"], taint["effect"], taint.get("value", ""))
+
+
+def decide_nodeless_pods(pods: Iterable[Pod]) -> Decision:
+    """Return the removal of pods that are bound to a node that does not exist."""
+    deletions = [
+        Delete(POD, pod.metadata.namespace, pod.metadata.name, pod.metadata.uid, grace_period_s=0)
+        for pod in pods
+    ]
+    return Decision((Burst(deletions),)) if deletions else Decision()

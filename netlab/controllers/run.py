@@ -1,0 +1,76 @@
+"""All controllers, running: what kube-controller-manager is in Kubernetes.
+
+``ControllerManager.run`` keeps the shared informers and one loop per controller going until it is
+cancelled. No controller starts before all informers have listed once, so that none takes an
+object it has not been shown for one that does not exist.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from netlab.client.events import EventRecorder
+from netlab.client.informer import wait_synced
+from netlab.client.interface import Client
+from netlab.clock import Clock
+from netlab.controllers import wiring
+from netlab.controllers.cache import MAX_AGE_S
+from netlab.controllers.caches import Caches
+from netlab.controllers.garbage import GarbageCollector
+from netlab.controllers.loop import Executor, Loop, Reconciler
+
+
+class ControllerManager:
+    """Runs the controllers. ca_pem: the certificates that pods trust for the API server.
+
+    ``synced`` is set when every controller works.
+    """
+
+    def __init__(self, client: Client, clock: Clock, *, ca_pem: str) -> None:
+        self._clock = clock
+        self.caches = Caches(client, clock)
+        caches = self.caches
+        reconcilers: list[Reconciler[Any]] = [
+            wiring.replica_sets(caches, clock),
+            wiring.deployments(caches, clock),
+            wiring.endpoint_slices(caches),
+            wiring.endpoints(caches),
+            wiring.service_accounts(caches),
+            wiring.root_cas(caches, ca_pem),
+            wiring.namespace_deletion(caches, client, clock),
+            wiring.nodes(caches, clock),
+            wiring.nodeless_pods(caches, client),
+            GarbageCollector(client, caches.by_kind).reconciler(),
+        ]
+        self._recorders: list[EventRecorder] = []
+        self._loops = [
+            Loop(reconciler, self._executor(client, reconciler), clock)
+            for reconciler in reconcilers
+        ]
+        self.synced = asyncio.Event()
+
+    def _executor(self, client: Client, reconciler: Reconciler[Any]) -> Executor:
+        recorder = EventRecorder(client, self._clock, component=reconciler.name)
+        self._recorders.append(recorder)
+        return Executor(client, recorder, self.caches.by_kind)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        informers = [cache.informer for cache in self.caches.by_kind.values()]
+        async with asyncio.TaskGroup() as group:
+            for informer in informers:
+                group.create_task(informer.run())
+            await wait_synced(informers)
+            for recorder in self._recorders:
+                group.create_task(recorder.run())
+            for loop in self._loops:
+                group.create_task(loop.run())
+            group.create_task(self._give_up_lost_writes())
+            self.synced.set()
+
+    async def _give_up_lost_writes(self) -> None:
+        while True:
+            await self._clock.sleep(MAX_AGE_S / 2)
+            for cache in self.caches.by_kind.values():
+                cache.expire()

@@ -1,0 +1,106 @@
+"""Decides where a pod's files lie and what its network namespace is called.
+
+Mirrors the layout of ``/var/lib/kubelet/pods`` and ``/var/log/pods``: tokens and other files that
+the agent writes below the lab's run folder (memory), emptyDirs and logs below its state folder
+(disk). A namespace is called after the lab, the pod and the start of its uid, so that ``ip netns``
+tells whose it is; no lab name holds an underscore, so labs never meet.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from netlab.config import LabConfig
+from netlab.runtime.cri import PodIdentity
+
+NAME_CHARACTERS = 120
+"""Of the pod's name in that of its network namespace: file names end at 255 characters."""
+
+UID_CHARACTERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFolders:
+    """The folders of one node of a lab."""
+
+    run_dir: Path
+    state_dir: Path
+    netns_prefix: str
+
+    @classmethod
+    def of_lab(cls, config: LabConfig) -> NodeFolders:
+        """Return the folders of a lab's node 0."""
+        return cls(config.run_dir, config.state_dir, f"{config.netns_name}_")
+
+    def pod(self, identity: PodIdentity) -> PodFolders:
+        """Return the folders of one pod."""
+        return PodFolders(self, identity)
+
+    def owned_netns(self, names: Iterable[str]) -> list[str]:
+        """Return those of the namespace names that belong to pods of this node."""
+        return [name for name in names if name.startswith(self.netns_prefix)]
+
+    def known_uids(self) -> set[str]:
+        """Return the uids of pods of which a folder is left."""
+        uids: set[str] = set()
+        for parent in (self.run_dir / "volumes", self.state_dir / "volumes"):
+            if parent.is_dir():
+                uids.update(entry.name for entry in parent.iterdir())
+        if (self.state_dir / "pods").is_dir():
+            logs = (self.state_dir / "pods").iterdir()
+            uids.update(entry.name.rpartition("_")[2] for entry in logs)
+        return uids
+
+    def remove_uid(self, uid: str) -> None:
+        """Remove the folders of a pod of which only the uid is known. Blocking."""
+        for parent in (self.run_dir / "volumes", self.state_dir / "volumes"):
+            shutil.rmtree(parent / uid, ignore_errors=True)
+        for entry in (self.state_dir / "pods").glob(f"*_{uid}"):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class PodFolders:
+    """The folders and names of one pod."""
+
+    node: NodeFolders
+    identity: PodIdentity
+
+    def netns_name(self, attempt: int) -> str:
+        """Return the name of the network namespace of a sandbox; also its id in IPAM."""
+        pod = self.identity
+        name = (
+            f"{self.node.netns_prefix}{pod.namespace}_{pod.name[:NAME_CHARACTERS]}_"
+            f"{pod.uid[:UID_CHARACTERS]}"
+        )
+        return f"{name}_{attempt}" if attempt else name
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the pod's logs."""
+        pod = self.identity
+        return self.node.state_dir / "pods" / f"{pod.namespace}_{pod.name}_{pod.uid}"
+
+    def log(self, container: str, attempt: int) -> Path:
+        """Return the log file of one container."""
+        return self.logs / container / f"{attempt}.log"
+
+    @property
+    def etc(self) -> Path:
+        """Folder of hosts, hostname and resolv.conf."""
+        return self.node.run_dir / "volumes" / self.identity.uid / "etc"
+
+    def files_volume(self, volume: str) -> Path:
+        """Return the folder of a volume whose files the agent writes."""
+        return self.node.run_dir / "volumes" / self.identity.uid / "volumes" / volume
+
+    def empty_dir(self, volume: str) -> Path:
+        """Return the folder of an emptyDir volume."""
+        return self.node.state_dir / "volumes" / self.identity.uid / volume
+
+    def remove(self) -> None:
+        """Remove all of the pod's folders. Blocking; idempotent."""
+        self.node.remove_uid(self.identity.uid)

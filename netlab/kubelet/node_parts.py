@@ -1,0 +1,94 @@
+"""What the parts of the node agent share: the doors to the rest of the world.
+
+One ``NodeParts`` is built per agent and handed to everything that acts on pods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from netlab.api.core import Service
+from netlab.client.events import EventRecorder
+from netlab.client.informer import Informer
+from netlab.client.interface import Client
+from netlab.clock import Clock
+from netlab.config import LabConfig
+from netlab.kubelet.files import Resolver
+from netlab.kubelet.folders import NodeFolders
+from netlab.kubelet.inventory import Inventory
+from netlab.runtime.cri import ContainerRuntime
+
+NORMAL, WARNING = "Normal", "Warning"
+
+
+class PodAddress(Protocol):
+    """What the network says of a pod it has added."""
+
+    @property
+    def ip(self) -> object:
+        """The pod's address; its text is the one to report."""
+        ...
+
+
+class PodNetwork(Protocol):
+    """The pod network as the agent needs it; ``cni.plugin.PodNetwork`` is the real one."""
+
+    async def setup(self) -> None: ...
+
+    async def add(
+        self, *, container_id: str, pod_netns: Path, namespace: str, name: str
+    ) -> PodAddress: ...
+
+    async def delete(self, *, container_id: str, pod_netns: Path | None = None) -> None: ...
+
+    async def check(self, *, container_id: str, pod_netns: Path) -> list[str]: ...
+
+    async def repair(
+        self, *, container_id: str, pod_netns: Path, namespace: str, name: str
+    ) -> PodAddress: ...
+
+
+class NetnsTable(Protocol):
+    """Named network namespaces; ``net.netns`` is the real one."""
+
+    async def create_netns(self, name: str) -> Path: ...
+
+    async def remove_netns(self, name: str) -> None: ...
+
+    def list_netns(self) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NodeParts:
+    """The doors; see each type.
+
+    node_resolver: returns the node's own resolv.conf, read anew.
+    """
+
+    client: Client
+    runtime: ContainerRuntime
+    network: PodNetwork
+    netns: NetnsTable
+    clock: Clock
+    config: LabConfig
+    node_name: str
+    events: EventRecorder
+    services: Informer[Service]
+    folders: NodeFolders
+    inventory: Inventory
+    node_resolver: Callable[[], Resolver]
+
+    @property
+    def host_ip(self) -> str:
+        """The node's address."""
+        return str(self.config.node_ip)
+
+
+def container_field(name: str) -> str:
+    """Return the field path by which events name a container."""
+    return f"spec.containers{{{name}}}"
+
+

@@ -1,0 +1,65 @@
+"""What the lab changed on the machine, so that it can be put back after any crash.
+
+Every change outside the lab's own folders is written down *before* it is made; ``netlab down``
+reads the entries from the newest to the oldest and undoes them. An entry may therefore name a
+change that never happened: undoing must be idempotent. The file lies under /run, so a reboot,
+which undoes the changes themselves, also empties the ledger.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+
+What: TypeAlias = Literal["netns", "link", "sysctl", "rules", "kubeconfig", "folder"]
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One change. name: the namespace, link, sysctl, file or folder; before: its earlier value."""
+
+    what: What
+    name: str
+    before: str = ""
+
+
+class Ledger:
+    """The file of changes of one lab."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def record(self, what: What, name: str, before: str = "") -> None:
+        """Write down a change that is about to be made; the first entry for a thing counts."""
+        if any(entry.what == what and entry.name == name for entry in self.entries()):
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("ab") as file:
+            file.write(msgspec.json.encode(Entry(what, name, before)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def entries(self) -> list[Entry]:
+        """Return all entries, oldest first; a line cut short by a crash is left out."""
+        return list(self._read())
+
+    def newest_first(self) -> list[Entry]:
+        """Return all entries in the order to undo them."""
+        return self.entries()[::-1]
+
+    def _read(self) -> Iterator[Entry]:
+        try:
+            lines = self._path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return
+        for line in lines:
+            if not line:
+                continue
+            try:
+                yield msgspec.json.decode(line, type=Entry)
+            except msgspec.MsgspecError:
+                # only the last line can be cut short, and its change was not made yet
+                continue

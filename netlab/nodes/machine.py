@@ -1,0 +1,107 @@
+"""Node 0: the VM itself, or the network namespace that plays it.
+
+In a sandboxed lab the node is a network namespace of its own with a bridge ``netlab0`` that has
+the node's address, and no way out: no link leads to the host and there is no default route. On the
+host the node's address is one that a link already has (the Vagrant machine's private address) or,
+when none has it, the address of a bridge ``netlab0`` that the lab adds. Further nodes will be
+plugged into that bridge.
+
+A ClusterIP is on no link. A packet of the node itself is routed before the Service rules rewrite
+its destination, so some route must lead to it; where there is no default route, one for the
+Service range is added. Everything is written to the ledger before it is made; all is idempotent.
+"""
+
+from __future__ import annotations
+
+import shutil
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from netlab import command
+from netlab.config import LabConfig
+from netlab.errors import HostError
+from netlab.net.links import Links, call_links
+from netlab.net.netns import create_netns, is_netns, remove_netns
+from netlab.nodes.ledger import Ledger
+
+FABRIC_BRIDGE = "netlab0"
+FABRIC_MTU_BYTES = 1500
+BR_NETFILTER = Path("/proc/sys/net/bridge")
+
+_SANDBOX_RESOLV_CONF = "# A sandboxed lab has no connection, so there is no resolver to ask.\n"
+_SANDBOX_NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files\n"
+
+
+def node_etc(config: LabConfig) -> Path:
+    """Return the folder of the sandboxed node's own /etc files."""
+    return config.state_dir / "node-etc"
+
+
+def node_resolv_conf(config: LabConfig) -> Path:
+    """Return the node's resolv.conf, which pods with dnsPolicy Default are given."""
+    return node_etc(config) / "resolv.conf" if config.sandbox else Path("/etc/resolv.conf")
+
+
+async def prepare_node(config: LabConfig, ledger: Ledger) -> None:
+    """Make node 0's namespace, address and routes; what is there already stays.
+
+    Raises: HostError when the kernel lacks a feature; NetworkError when a step fails.
+    """
+    await _ensure_br_netfilter()
+    if config.netns is not None:
+        _write_node_etc(config)
+        ledger.record("netns", config.netns_name)
+        if not is_netns(config.netns):
+            await remove_netns(config.netns_name)  # a plain file left by a crash
+            await create_netns(config.netns_name)
+    needs_bridge = await call_links(
+        config.netns, lambda links: _lacks(links, config) or links.exists(FABRIC_BRIDGE)
+    )
+    if needs_bridge and config.netns is None:
+        ledger.record("link", FABRIC_BRIDGE)
+    await call_links(config.netns, lambda links: _address_node(links, config, needs_bridge))
+
+
+async def _ensure_br_netfilter() -> None:
+    """Without it a reply between two pods on one bridge would bypass connection tracking."""
+    if _has_br_netfilter():
+        return
+    if shutil.which("modprobe"):
+        await command.run(["modprobe", "br_netfilter"], timeout_s=10, check=False)
+    if not _has_br_netfilter():
+        raise HostError(
+            "the kernel has no br_netfilter, which pods on one bridge need to reach each other "
+            "through a Service; run: sudo modprobe br_netfilter"
+        )
+
+
+def _has_br_netfilter() -> bool:
+    return BR_NETFILTER.exists()
+
+
+def _write_node_etc(config: LabConfig) -> None:
+    folder = node_etc(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "resolv.conf").write_text(_SANDBOX_RESOLV_CONF)
+    (folder / "nsswitch.conf").write_text(_SANDBOX_NSSWITCH)
+    (folder / "hosts").write_text(
+        f"127.0.0.1 localhost\n{config.node_ip} {config.node_name}\n::1 localhost\n"
+    )
+
+
+def _lacks(links: Links, config: LabConfig) -> bool:
+    return all(address.ip != config.node_ip for address in links.addresses())
+
+
+def _address_node(links: Links, config: LabConfig, needs_bridge: bool) -> None:
+    links.ensure_link_up("lo")
+    if needs_bridge:
+        links.ensure_bridge(FABRIC_BRIDGE, mtu_bytes=FABRIC_MTU_BYTES)
+        links.ensure_address(FABRIC_BRIDGE, config.node_address)
+    default = IPv4Network("0.0.0.0/0")
+    if any(route.destination == default for route in links.routes()):
+        return
+    for link in links.links():
+        if any(address.ip == config.node_ip for address in links.addresses(link.name)):
+            links.ensure_route(config.service_cidr, link=link.name, source=config.node_ip)
+            return

@@ -1,0 +1,1 @@
+"""Lessons as data: text in two languages, commands, and checks of what the commands print."""

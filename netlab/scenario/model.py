@@ -1,0 +1,110 @@
+"""A scenario: one folder with ``scenario.yaml`` and the manifests its steps use.
+
+Pure: YAML text in, frozen steps out, and the judgement of what a step printed. A step's ``run`` is
+shell text, run by bash on the node in the scenario's folder; its ``expect`` says what must be
+seen. ``within_s`` lets a step that only looks be repeated until it sees it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from netlab.errors import UsageError
+
+LANGUAGES = ("en", "es")
+
+
+class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a step must show. stdout, stderr: patterns (re.MULTILINE) that must each be found.
+
+    absent: patterns that must not be found in either. exit: the code; None accepts any.
+    """
+
+    exit: int | None = 0
+    stdout: tuple[str, ...] = ()
+    stderr: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One step. say: text by language; run: shell text, "" for a step that only tells."""
+
+    say: dict[str, str]
+    run: str = ""
+    expect: Expectation = Expectation()
+    within_s: float = 0
+
+
+class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One lesson. cleanup: shell text that is run at the end, whatever happened."""
+
+    title: dict[str, str]
+    summary: dict[str, str]
+    steps: tuple[Step, ...]
+    cleanup: str = ""
+
+
+def load_scenario(folder: Path) -> Scenario:
+    """Return the scenario in ``folder``.
+
+    Raises: UsageError with file and place when it is missing or malformed.
+    """
+    path = folder / "scenario.yaml"
+    try:
+        data = yaml.safe_load(path.read_text())
+        scenario = msgspec.convert(data, Scenario)
+    except FileNotFoundError as error:
+        raise UsageError(f"{folder}: there is no scenario.yaml in it") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: {' '.join(str(error).split())}") from error
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path}: {error}") from error
+    _check(path, scenario)
+    return scenario
+
+
+def _check(path: Path, scenario: Scenario) -> None:
+    texts: list[tuple[str, Mapping[str, str]]] = [
+        ("title", scenario.title),
+        ("summary", scenario.summary),
+    ]
+    texts += [(f"steps[{number}].say", step.say) for number, step in enumerate(scenario.steps)]
+    for place, text in texts:
+        missing = [language for language in LANGUAGES if not text.get(language)]
+        if missing:
+            raise UsageError(f"{path}: {place}: no text in {', '.join(missing)}")
+    for number, step in enumerate(scenario.steps):
+        for pattern in (*step.expect.stdout, *step.expect.stderr, *step.expect.absent):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise UsageError(
+                    f"{path}: steps[{number}].expect: bad pattern {pattern!r}: {error}"
+                ) from error
+
+
+def judge(expect: Expectation, code: int, stdout: str, stderr: str) -> list[str]:
+    """Return what is wrong with a step's outcome; nothing when it is as expected."""
+    problems = []
+    if expect.exit is not None and code != expect.exit:
+        problems.append(f"exit code {code} instead of {expect.exit}")
+    problems += [
+        f"{name} does not show {pattern!r}"
+        for name, patterns, text in (
+            ("stdout", expect.stdout, stdout),
+            ("stderr", expect.stderr, stderr),
+        )
+        for pattern in patterns
+        if not re.search(pattern, text, re.MULTILINE)
+    ]
+    problems += [
+        f"the output shows {pattern!r}"
+        for pattern in expect.absent
+        if re.search(pattern, stdout + stderr, re.MULTILINE)
+    ]
+    return problems

@@ -1,0 +1,307 @@
+"""The current state in memory, the log on disk, and who is told.
+
+Stands where etcd and the API server's watch cache stand in Kubernetes.
+
+**No lost update.** All methods run on the event loop. ``latest`` shows an object with the writes
+that are queued but not yet durable; a caller that reads with it, decides and calls ``write``
+without awaiting in between has decided on the newest state, and ``write`` checks it: the expected
+revision must be that of ``latest``. Commits happen in the order of the calls. If one fails, all
+queued ones fail, so nothing that rests on it survives.
+
+**Nobody sees what is not durable.** ``get``, ``records`` and watches show only committed writes; a
+write's future resolves after its commit and after ``get`` shows it.
+
+Memory: the JSON of each object as bytes, once. Older versions are read from disk when a watch or a
+list asks for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from netlab.api.field_errors import expired, too_old_resource_version
+from netlab.errors import StorageError
+from netlab.store.log import Change, Log, Row, locked
+from netlab.store.records import Event, Item, Key, Record
+from netlab.store.watch import QUEUE_LENGTH, Watcher
+from netlab.store.writer import Write, Writer
+
+HISTORY = 10_000
+"""Revisions kept for watches and paged lists: some minutes of a busy lab, a few MB on disk."""
+
+
+class StaleError(Exception):
+    """The object has another revision than the writer expected."""
+
+
+class Store:
+    """All objects. Made by ``open_store``.
+
+    epoch changes when queued writes were refused: whoever derived something from ``latest`` must
+    derive it anew.
+    """
+
+    def __init__(self, path: Path, *, history: int, queue_length: int) -> None:
+        self._log = Log(path)
+        self._reader = Log(path, read_only=True)
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="netlab-store-reader")
+        self._queue_length = queue_length
+        self._state: dict[str, dict[str, dict[str, Record]]] = {}
+        self._changed: dict[str, int] = {}
+        self._pending: dict[Key, Write] = {}
+        self._watchers: dict[str, list[Watcher]] = {}
+        self._horizon = self._log.compacted
+        self._revision = self._assigned = self._opened_at = self._log.newest_revision()
+        for key, record in self._log.current():
+            self._place(key, record)
+        self.epoch = 0
+        self._writer = Writer(
+            self._log,
+            finished=self._finished,
+            compacted=self._set_horizon,
+            history=history,
+        )
+
+    # reading ------------------------------------------------------------------------------------
+
+    @property
+    def revision(self) -> int:
+        """The newest committed revision."""
+        return self._revision
+
+    @property
+    def horizon(self) -> int:
+        """The oldest revision whose state is still known."""
+        return self._horizon
+
+    def get(self, key: Key) -> Record | None:
+        """Return the committed object."""
+        return self._state.get(key.kind, {}).get(key.namespace, {}).get(key.name)
+
+    def latest(self, key: Key) -> Record | None:
+        """Return the object as the queued writes will leave it: what a writer must decide on."""
+        pending = self._pending.get(key)
+        if pending is None:
+            return self.get(key)
+        return None if pending.row.deleted else Record(pending.row.revision, pending.row.json)
+
+    def latest_records(self, kind: str) -> Iterator[tuple[Key, Record]]:
+        """Yield all objects of a kind as the queued writes will leave them, in no order."""
+        pending = {key: write for key, write in self._pending.items() if key.kind == kind}
+        for key, record in self.records(kind, None):
+            if key not in pending:
+                yield key, record
+        for key, write in pending.items():
+            if not write.row.deleted:
+                yield key, Record(write.row.revision, write.row.json)
+
+    def records(self, kind: str, namespace: str | None) -> Iterator[tuple[Key, Record]]:
+        """Yield the committed objects of a kind (namespace None: in all) in order of their keys."""
+        namespaces = self._state.get(kind, {})
+        for each in sorted(namespaces) if namespace is None else [namespace]:
+            members = namespaces.get(each, {})
+            for name in sorted(members):
+                yield Key(kind, each, name), members[name]
+
+    def last_change(self, kind: str) -> int:
+        """Return a revision after which no object of the kind changed or went away."""
+        # deletions before this process started have left no trace in memory
+        return max(self._changed.get(kind, 0), self._opened_at)
+
+    def count(self, kind: str) -> int:
+        """Return how many objects of a kind there are."""
+        return sum(len(members) for members in self._state.get(kind, {}).values())
+
+    async def records_at(
+        self, kind: str, namespace: str | None, revision: int
+    ) -> list[tuple[Key, Record]]:
+        """Return the objects of a kind as they were at a revision, in order of their keys.
+
+        Raises: ApiError Expired when that is not known any more.
+        """
+        if revision >= self.last_change(kind):
+            return list(self.records(kind, namespace))
+        horizon, found = await self._read(self._reader.snapshot, kind, namespace, revision)
+        if revision < horizon:
+            raise too_old_resource_version(revision, horizon)
+        return found
+
+    async def settled(self, key: Key) -> None:
+        """Wait until what ``latest`` shows of the object is durable.
+
+        Raises: StorageError when it could not be made so.
+        """
+        pending = self._pending.get(key)
+        if pending is not None:
+            await asyncio.shield(pending.done)
+
+    # writing ------------------------------------------------------------------------------------
+
+    def write(
+        self,
+        key: Key,
+        expected: int,
+        encode: Callable[[int], bytes],
+        *,
+        uid: str = "",
+        deleted: bool = False,
+    ) -> tuple[Record, asyncio.Future[None]]:
+        """Queue a new version of an object; the future resolves when it is durable.
+
+        expected: the revision of ``latest``, 0 when there shall be no object yet. encode: given
+        the revision the write gets, returns the JSON to keep; for a deletion, the last state.
+
+        Raises: StaleError when ``latest`` is another version. The future raises StorageError.
+        """
+        latest = self.latest(key)
+        if (latest.revision if latest else 0) != expected:
+            raise StaleError(key)
+        revision = self._assigned + 1
+        json = encode(revision)
+        self._assigned = revision
+        row = Row(revision, *key, uid, deleted, expected or None, json)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        write = Write(self.epoch, row, done)
+        self._pending[key] = write
+        self._writer.submit(write)
+        return Record(revision, json), done
+
+    def _finished(self, batch: Sequence[Write], error: StorageError | None) -> None:
+        if error is not None:
+            self._refuse(batch, error)
+            return
+        for write in batch:
+            self._apply(write)
+        for write in batch:
+            if not write.done.done():
+                write.done.set_result(None)
+
+    def _refuse(self, batch: Sequence[Write], error: StorageError) -> None:
+        if batch[0].epoch == self.epoch:
+            self._pending.clear()
+            self.epoch += 1
+        for write in batch:
+            if not write.done.done():
+                write.done.set_exception(error)
+                write.done.exception()  # a caller that was cancelled has nobody to read it
+
+    def _apply(self, write: Write) -> None:
+        row = write.row
+        key = Key(row.kind, row.namespace, row.name)
+        before = self.get(key)
+        if row.deleted:
+            self._remove(key)
+        else:
+            self._place(key, Record(row.revision, row.json))
+        self._revision = row.revision
+        self._changed[key.kind] = row.revision
+        if self._pending.get(key) is write:
+            del self._pending[key]
+        watchers = self._watchers.get(key.kind)
+        if watchers:
+            event = Event(
+                "DELETED" if row.deleted else "MODIFIED" if before else "ADDED",
+                key,
+                row.revision,
+                Item(row.json),
+                Item(before.json) if before else None,
+            )
+            for watcher in tuple(watchers):
+                watcher.offer(event)
+
+    def _place(self, key: Key, record: Record) -> None:
+        self._state.setdefault(key.kind, {}).setdefault(key.namespace, {})[key.name] = record
+
+    def _remove(self, key: Key) -> None:
+        members = self._state[key.kind][key.namespace]
+        del members[key.name]
+        if not members:
+            del self._state[key.kind][key.namespace]
+
+    def _set_horizon(self, horizon: int) -> None:
+        self._horizon = horizon
+
+    # watching -----------------------------------------------------------------------------------
+
+    async def watch(self, kind: str, namespace: str | None, after: int) -> Watcher:
+        """Return the changes of a kind after a revision, past ones first; close it at the end.
+
+        Raises: ApiError Expired when the past is not known any more.
+        """
+        upto = self._revision
+        watcher = self.watch_from_now(kind, namespace)
+        if after >= self.last_change(kind):
+            return watcher
+        try:
+            if after < self._horizon:
+                raise too_old_resource_version(after, self._horizon)
+            horizon, past = await self._read(self._reader.history, kind, namespace, after, upto)
+            if after < horizon:
+                raise too_old_resource_version(after, horizon)
+        except BaseException:
+            watcher.close()
+            raise
+        watcher.prepend([_event_of(change) for change in past])
+        return watcher
+
+    def watch_from_now(self, kind: str, namespace: str | None) -> Watcher:
+        """Return the changes of a kind after the newest committed revision; close it at the end."""
+        watcher = Watcher(kind, namespace, leave=self._leave, limit=self._queue_length)
+        self._watchers.setdefault(kind, []).append(watcher)
+        return watcher
+
+    def _leave(self, watcher: Watcher) -> None:
+        watchers = self._watchers.get(watcher.kind, [])
+        if watcher in watchers:
+            watchers.remove(watcher)
+
+    # life ---------------------------------------------------------------------------------------
+
+    async def _read(
+        self, function: Callable[..., tuple[int, list[object]]], *args: object
+    ) -> tuple[int, list[object]]:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+
+    def start(self) -> None:
+        """Start to take writes."""
+        self._writer.start()
+
+    async def stop(self) -> None:
+        """Commit what is queued, end all watchers and close the file."""
+        await self._writer.stop()
+        await asyncio.sleep(0)  # lets the last batch's callback run
+        for watchers in list(self._watchers.values()):
+            for watcher in list(watchers):
+                watcher.fail(expired("the store is closed"))
+        await asyncio.to_thread(self._threads.shutdown)
+        self._reader.close()
+        self._log.close()
+
+
+def _event_of(change: Change) -> Event:
+    before = None if change.before is None else Item(change.before)
+    kind = "DELETED" if change.deleted else "MODIFIED" if before else "ADDED"
+    return Event(kind, change.key, change.revision, Item(change.json), before)
+
+
+@asynccontextmanager
+async def open_store(
+    path: Path, *, history: int = HISTORY, queue_length: int = QUEUE_LENGTH
+) -> AsyncIterator[Store]:
+    """Open the store at ``path``, making it if need be, and close it at the end.
+
+    history: revisions kept. queue_length: events that may wait for one watcher.
+
+    Raises: StorageError when the file is damaged, of another format, or in use.
+    """
+    with locked(path):
+        store = Store(path, history=history, queue_length=queue_length)
+        store.start()
+        try:
+            yield store
+        finally:
+            await store.stop()

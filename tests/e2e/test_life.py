@@ -1,0 +1,123 @@
+"""Labs come and go: side by side, killed, interrupted, and without a trace."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.lab import REPOSITORY, Lab, new_lab
+from tests.support.traces import NOTHING, host_state, traces_of
+
+pytestmark = pytest.mark.e2e
+
+KILL_MOMENTS_S = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0, 1.3, 1.7, 2.5)
+
+
+@pytest.mark.parametrize("moment_s", KILL_MOMENTS_S)
+def test_a_kill_at_any_moment_leaves_no_trace(tmp_path: Path, moment_s: float) -> None:
+    """``up`` and its daemon are killed with SIGKILL, then ``down`` cleans up."""
+    before = host_state()
+    lab = new_lab(tmp_path)
+    argv = [sys.executable, "-P", "-m", "netlab", "up", "--sandbox", "--name", lab.name]
+    process = subprocess.Popen(
+        argv,
+        env=lab.environment,
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(moment_s)
+    if moment_s > 1.5:
+        with contextlib.suppress(AssertionError):
+            lab.kubectl("create", "-f", "scenarios/00-demo/go-demo-2.yml")
+    with contextlib.suppress(OSError, ValueError):
+        os.kill(lab.daemon_pid(), signal.SIGKILL)
+    process.kill()
+    process.wait()
+    lab.down()
+    time.sleep(0.3)  # a daemon that was only just being started must see that its lab is gone
+    assert traces_of(lab.name) == NOTHING
+    assert host_state() == before
+    assert not lab.kubeconfig.exists()
+
+
+def test_two_labs_side_by_side(tmp_path: Path) -> None:
+    one, two = new_lab(tmp_path / "one"), new_lab(tmp_path / "two")
+    try:
+        one.up()
+        two.up()
+        one.kubectl("create", "ns", "only-in-one")
+        assert "only-in-one" in one.kubectl("get", "ns")
+        assert "only-in-one" not in two.kubectl("get", "ns")
+        found = json.loads(two.netlab("status", "--name", two.name, "-o", "json"))
+        assert found["running"]
+        assert all(component["healthy"] for component in found["components"])
+        assert found["nodes"][0]["ready"]
+    finally:
+        one.down()
+        two.down()
+    assert traces_of(one.name) == traces_of(two.name) == NOTHING
+
+
+def test_up_again_is_harmless_and_other_settings_are_refused(unstarted_lab: Lab) -> None:
+    unstarted_lab.up()
+    pid = unstarted_lab.daemon_pid()
+    assert "running already" in unstarted_lab.up()
+    assert unstarted_lab.daemon_pid() == pid
+    argv = [sys.executable, "-P", "-m", "netlab", "up", "--sandbox", "--name", unstarted_lab.name]
+    done = unstarted_lab.run([*argv, "--pod-cidr", "10.10.0.0/16"], check=False)
+    assert done.returncode == 1
+    assert "exists with other settings" in done.stderr
+
+
+def test_the_settings_are_used(unstarted_lab: Lab) -> None:
+    unstarted_lab.up(
+        "--node-name", "vm", "--node-ip", "192.168.33.10", "--pod-cidr", "172.17.0.0/16",
+        "--service-cidr", "10.3.240.0/20",
+    )  # fmt: skip
+    node = json.loads(unstarted_lab.kubectl("get", "node", "vm", "-o", "json"))
+    assert {"type": "InternalIP", "address": "192.168.33.10"} in node["status"]["addresses"]
+    assert "10.3.240.1 " in unstarted_lab.kubectl("get", "svc", "kubernetes")
+    pods = unstarted_lab.kubectl("get", "pods", "-A", "-o", "wide", "--no-headers")
+    assert " 172.17.0." in pods
+    assert unstarted_lab.node("hostname").stdout == "vm\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        pytest.param(["--name", "Upper"], ["--name", "lower-case"], id="name"),
+        pytest.param(["--node-ip", "300.1.1.1"], ["--node-ip"], id="address"),
+        pytest.param(["--pod-cidr", "10.96.0.0/16"], ["overlaps"], id="overlap"),
+        pytest.param(["--pod-cidr", "10.244.0.1/16"], ["--pod-cidr", "host bits"], id="host bits"),
+        pytest.param(["--api-port", "0"], ["--api-port"], id="port"),
+        pytest.param(["--nonsense"], ["--nonsense"], id="flag"),
+    ],
+)
+def test_bad_flags_are_one_clear_line(tmp_path: Path, flags: list[str], words: list[str]) -> None:
+    lab = new_lab(tmp_path)
+    argv = [sys.executable, "-P", "-m", "netlab", "up", "--sandbox", "--name", lab.name, *flags]
+    done = lab.run(argv, check=False)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert traces_of(lab.name) == NOTHING
+
+
+def test_without_root(tmp_path: Path) -> None:
+    lab = new_lab(tmp_path)
+    tmp_path.chmod(0o755)
+    argv = [sys.executable, "-P", "-m", "netlab", "up", "--sandbox", "--name", lab.name]
+    done = lab.run(["setpriv", "--reuid=65534", "--clear-groups", *argv], check=False)
+    assert done.returncode == 1
+    assert "sudo" in done.stderr
+    assert "Traceback" not in done.stderr

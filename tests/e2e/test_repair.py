@@ -1,0 +1,120 @@
+"""What somebody breaks by hand is mended, and what is killed comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from tests.support.lab import Lab, eventually
+
+pytestmark = pytest.mark.e2e
+
+
+def _status(lab: Lab, pod: str) -> dict:
+    return json.loads(lab.kubectl("get", "pod", pod, "-o", "json"))["status"]
+
+
+def _netns(lab: Lab, pod: str) -> str:
+    names = lab.run(["ip", "netns", "list"]).stdout.split()
+    return next(n for n in names if n.startswith(f"{lab.context}.") and pod in n)
+
+
+@pytest.fixture(scope="module")
+def victim(lab: Lab) -> Lab:
+    lab.kubectl("run", "victim", "--image=vfarcic/go-demo-2", "--port=8080")
+    lab.kubectl("expose", "pod", "victim", "--port=80", "--target-port=8080")
+    lab.kubectl("wait", "--for=condition=Ready", "pod/victim", "--timeout=30s")
+    return lab
+
+
+def _curl_service(lab: Lab) -> str:
+    address = lab.kubectl("get", "svc", "victim", "-o", "jsonpath={.spec.clusterIP}")
+    return lab.node(
+        "curl", "-s", "--max-time", "2", f"http://{address}/demo/hello", check=False
+    ).stdout
+
+
+def _wait_for_answer(lab: Lab) -> None:
+    eventually(lambda: _curl_service(lab), lambda seen: seen == "hello, world!\n", within_s=20)
+
+
+def test_a_flushed_nat_table_is_written_again(victim: Lab) -> None:
+    _wait_for_answer(victim)
+    victim.node("iptables", "-t", "nat", "-F")
+    victim.node("iptables", "-t", "nat", "-X")
+    _wait_for_answer(victim)
+
+
+def test_a_killed_container_is_started_again(victim: Lab) -> None:
+    before = _status(victim, "victim")["containerStatuses"][0]
+    inside = victim.run(["ip", "netns", "pids", _netns(victim, "victim")]).stdout.split()
+    for pid in inside:
+        words = victim.run(["cat", f"/proc/{pid}/cmdline"], check=False).stdout
+        if "catatonit" not in words:
+            os.kill(int(pid), signal.SIGKILL)
+    after = eventually(
+        lambda: _status(victim, "victim")["containerStatuses"][0],
+        lambda status: status["restartCount"] > before["restartCount"] and status["ready"],
+    )
+    assert after["lastState"]["terminated"]["exitCode"] == 137
+    _wait_for_answer(victim)
+
+
+def test_a_killed_pause_process_gives_a_new_sandbox(victim: Lab) -> None:
+    count = _status(victim, "victim")["containerStatuses"][0]["restartCount"]
+    for pid in victim.run(["ip", "netns", "pids", _netns(victim, "victim")]).stdout.split():
+        if "catatonit" in victim.run(["cat", f"/proc/{pid}/cmdline"], check=False).stdout:
+            os.kill(int(pid), signal.SIGKILL)
+    eventually(
+        lambda: _status(victim, "victim")["containerStatuses"][0],
+        lambda status: status["restartCount"] > count and status["ready"],
+    )
+    _wait_for_answer(victim)
+
+
+def test_a_deleted_veth_is_made_again(victim: Lab) -> None:
+    address = _status(victim, "victim")["podIP"]
+    victim.run(["ip", "-n", _netns(victim, "victim"), "link", "del", "eth0"])
+    _wait_for_answer(victim)
+    assert _status(victim, "victim")["podIP"] == address
+
+
+def test_pods_survive_a_killed_daemon(victim: Lab) -> None:
+    before = _status(victim, "victim")["containerStatuses"][0]
+    pid = victim.daemon_pid()
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(0.3)
+    victim.up()
+    assert victim.daemon_pid() != pid
+    after = _status(victim, "victim")["containerStatuses"][0]
+    assert after["containerID"] == before["containerID"]
+    assert after["restartCount"] == before["restartCount"]
+    _wait_for_answer(victim)
+    assert victim.kubectl("get", "pod", "victim", "--no-headers").split()[1] == "1/1"
+
+
+def test_an_unknown_image_backs_off(lab: Lab) -> None:
+    lab.kubectl("run", "typo", "--image=nginxx:9")
+    eventually(
+        lambda: lab.kubectl("get", "pod", "typo", "--no-headers").split()[2],
+        lambda word: word == "ImagePullBackOff",
+    )
+    described = lab.kubectl("describe", "pod", "typo")
+    assert 'Failed to pull image "nginxx:9"' in described
+    lab.kubectl("delete", "pod", "typo", "--now")
+
+
+def test_a_crashing_container_backs_off(lab: Lab) -> None:
+    lab.kubectl("run", "crash", "--image=busybox", "--", "sh", "-c", "echo bye; exit 2")
+    eventually(
+        lambda: lab.kubectl("get", "pod", "crash", "--no-headers").split()[2],
+        lambda word: word == "CrashLoopBackOff",
+    )
+    status = _status(lab, "crash")["containerStatuses"][0]
+    assert status["lastState"]["terminated"]["exitCode"] == 2
+    assert lab.kubectl("logs", "crash", "--previous") == "bye\n"
+    lab.kubectl("delete", "pod", "crash", "--now")

@@ -1,0 +1,129 @@
+"""Whole labs for end-to-end tests: each in its sandbox, with a name of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+REPOSITORY = Path(__file__).parent.parent.parent
+DEBIAN_KUBECTL = Path("/var/lib/netlab/test-tools/kubectl-debian/usr/bin/kubectl")
+
+
+def kubectls() -> dict[str, Path]:
+    """Every kubectl on this machine by its minor version, such as {"1.20": …, "1.33": …}."""
+    found = {}
+    if DEBIAN_KUBECTL.exists():
+        found["1.20"] = DEBIAN_KUBECTL
+    link = shutil.which("kubectl")
+    if link:
+        for path in Path(link).resolve().parent.glob("kubectl.1.*"):
+            found[path.name.removeprefix("kubectl.")] = path
+        if len(found) < 2:
+            text = subprocess.run(
+                [link, "version", "--client"], capture_output=True, text=True, check=False
+            ).stdout
+            match = re.search(r"v(1\.\d+)", text)
+            if match:
+                found.setdefault(match[1], Path(link))
+    return found
+
+
+class Lab:
+    """A lab in its sandbox. ``kubectl`` and ``netlab`` run outside it, ``node`` inside."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self.kubeconfig = folder / "kubeconfig"
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("KUBE")},
+            "KUBECONFIG": str(self.kubeconfig),
+            "HOME": str(folder),  # kubectl's discovery cache lies in ~/.kube
+        }
+
+    @property
+    def context(self) -> str:
+        return f"netlab-{self.name}"
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        check: bool = True,
+        stdin: str | None = None,
+        timeout_s: int = 60,
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            list(argv),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+            env=self.environment,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            cwd=REPOSITORY,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(
+                f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+            )
+        return done
+
+    def netlab(self, *arguments: str, check: bool = True, **more: object) -> str:
+        """Run ``netlab`` and return what it printed on stdout."""
+        argv = [sys.executable, "-P", "-m", "netlab", *arguments]
+        return self.run(argv, check=check, **more).stdout  # type: ignore[arg-type]
+
+    def kubectl(self, *arguments: str, version: str = "", **more: object) -> str:
+        """Run the kubectl of that minor version (any when empty); return its stdout."""
+        known = kubectls()
+        path = known[version] if version else known[max(known, key=lambda v: int(v[2:]))]
+        return self.run([str(path), *arguments], **more).stdout  # type: ignore[arg-type]
+
+    def node(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command on the node."""
+        return self.run(
+            [sys.executable, "-P", "-m", "netlab", "shell", "--name", self.name, "--", *argv],
+            check=check,
+        )
+
+    def up(self, *flags: str) -> str:
+        return self.netlab("up", "--sandbox", "--name", self.name, *flags)
+
+    def down(self) -> None:
+        self.netlab("down", "--name", self.name)
+
+    def daemon_pid(self) -> int:
+        return int(json.loads(Path(f"/run/netlab/{self.name}.lock").read_text())["pid"])
+
+
+def new_lab(folder: Path) -> Lab:
+    """Return a lab that does not exist yet, with a name nobody else uses."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Lab(f"t{secrets.token_hex(3)}", folder)
+
+
+def eventually(
+    look: Callable[[], T], is_right: Callable[[T], bool], *, within_s: float = 20, what: str = ""
+) -> T:
+    """Look until it is right; fail with what was seen last."""
+    deadline = time.monotonic() + within_s
+    while True:
+        seen = look()
+        if is_right(seen):
+            return seen
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what or 'condition'} not met within {within_s} s; saw: {seen}")
+        time.sleep(0.1)

@@ -1,0 +1,73 @@
+"""What a lab could leave behind on the machine, as comparable text."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+SYSCTLS = ("net.ipv4.ip_forward", "net.ipv4.conf.all.route_localnet")
+
+
+def _output(*argv: str) -> str:
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+
+
+def host_state() -> dict[str, list[str]]:
+    """Links, routes, rules, namespaces and sysctls of the host's own network namespace."""
+    rules = re.sub(r"\[\d+:\d+\]", "", _output("iptables-save"))
+    return {
+        "links": sorted(re.findall(r"^\d+: ([^:@]+)", _output("ip", "-o", "link"), re.M)),
+        "routes": sorted(_output("ip", "route", "show", "table", "all").splitlines()),
+        "rules": [line for line in rules.splitlines() if not line.startswith("#")],
+        "sysctls": [Path("/proc/sys", *name.split(".")).read_text() for name in SYSCTLS],
+    }
+
+
+def traces_of(lab_name: str) -> dict[str, list[str]]:
+    """Everything on the machine that carries the lab's name; all empty after ``down``."""
+    word = re.compile(rf"(netlab[-/.]|labs/|netlab/){re.escape(lab_name)}\b")
+    mounts = [
+        line.split()[4]
+        for line in Path("/proc/self/mountinfo").read_text().splitlines()
+        if word.search(line)
+    ]
+    cgroups = [
+        str(path) for path in Path("/sys/fs/cgroup").glob(f"**/netlab/{lab_name}") if path.is_dir()
+    ]
+    processes = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            cgroup = (folder / "cgroup").read_text()
+        except OSError:
+            continue
+        ours = "netlab.daemon" in words or "conmon" in words or "/run/netlab" in words
+        if (ours and word.search(words)) or word.search(cgroup):
+            processes.append(f"{folder.name} {words}")
+    netns = [n for n in _output("ip", "netns", "list").split() if word.search(n)]
+    folders = [
+        str(path)
+        for path in (
+            Path("/run/netlab") / lab_name,
+            Path("/run/netlab") / f"{lab_name}.lock",
+            Path("/var/lib/netlab/labs") / lab_name,
+        )
+        if path.exists()
+    ]
+    return {
+        "mounts": mounts,
+        "cgroups": cgroups,
+        "processes": processes,
+        "netns": netns,
+        "folders": folders,
+    }
+
+
+NOTHING: dict[str, list[str]] = {
+    "mounts": [],
+    "cgroups": [],
+    "processes": [],
+    "netns": [],
+    "folders": [],
+}
