@@ -70,7 +70,15 @@ class ContainerError(NetlabError):
 
 
 class ImageError(NetlabError):
-    """An image is unknown, corrupt or cannot be unpacked."""
+    """An image is unknown, corrupt or cannot be unpacked.
+
+    reason: what the kubelet shows as the container's waiting reason: ErrImagePull,
+    ErrImageNeverPull or InvalidImageName.
+    """
+
+    def __init__(self, message: str, *, reason: str = "ErrImagePull") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class StorageError(NetlabError):

@@ -243,7 +243,7 @@ def _moment(value: str, layout: str) -> datetime:
     try:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None or "T" not in value:
-            raise ValueError(value)  # noqa: TRY301
+            raise ValueError(value)
     except ValueError:
         quoted = f'"{value}" as "{layout}": cannot parse "{value}" as "2006"'
         raise DecodingError(f"parsing time {quoted}") from None

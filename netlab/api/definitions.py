@@ -14,7 +14,7 @@ import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,21 +69,22 @@ class Shape:
             case ShapeKind.BYTES:
                 return "[]uint8"
             case _:
-                return self.kind.value
+                return str(self.kind.value)
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field of a type.
 
-    strategies: of strategic merge patches: ``merge``, ``retainKeys`` or ``replace``;
+    strategies: of strategic merge patches: ``merge``, ``retainKeys``, ``replace``; empty means the
+    default (structs and maps are merged, lists replaced);
     merge_key: the field that identifies the items of a merged list, None for plain values.
     """
 
     name: str
     shape: Shape
     required: bool = False
-    strategies: tuple[str, ...] = ("replace",)
+    strategies: tuple[str, ...] = ()
     merge_key: str | None = None
 
 
@@ -178,14 +179,14 @@ def load_fields(definition: str) -> Mapping[str, Field]:
             name,
             _shape(prop),
             name in required,
-            tuple(prop.get("x-kubernetes-patch-strategy", "replace").split(",")),
+            tuple(filter(None, prop.get("x-kubernetes-patch-strategy", "").split(","))),
             prop.get("x-kubernetes-patch-merge-key"),
         )
         for name, prop in raw.get("properties", {}).items()
     }
 
 
-@lru_cache(maxsize=None)
+@cache
 def fields_of(definition: str) -> Mapping[str, Field]:
     """Return the fields of a type by name, kept once read. Do not change it.
 
@@ -196,9 +197,9 @@ def fields_of(definition: str) -> Mapping[str, Field]:
 
 def _schema_type(prop: Mapping[str, Any]) -> str:
     """The type without ``null``, which the package adds to every optional field."""
-    kind = prop.get("type", "")
+    kind: object = prop.get("type", "")
     if isinstance(kind, list):
-        return next((str(k) for k in kind if k != "null"), "")
+        return next((str(name) for name in kind if name != "null"), "")
     return str(kind)
 
 
@@ -247,7 +248,7 @@ def openapi_schema(name: str) -> dict[str, Any]:
 
 
 def _openapi_property(prop: Mapping[str, Any]) -> dict[str, Any]:
-    """One property: no ``null``, no ``enum`` of the package's own, references as OpenAPI has them."""
+    """One property, without the package's own ``null`` and ``enum``."""
     out = {key: value for key, value in prop.items() if key not in ("$ref", "enum")}
     if "type" in out:
         out["type"] = _schema_type(prop)

@@ -103,6 +103,11 @@ def duplicate(path: str, value: Any) -> FieldError:
     return FieldError(DUPLICATE, path, value)
 
 
+def not_found_field(path: str, value: Any) -> FieldError:
+    """The value names something that does not exist in the object."""
+    return FieldError(NOT_FOUND, path, value)
+
+
 def not_supported(path: str, value: Any, supported: Iterable[str]) -> FieldError:
     """The value is none of those in ``supported``."""
     listed = ", ".join(json.dumps(item) for item in sorted(supported))

@@ -11,7 +11,7 @@ Also gives the merge rules of strategic merge patches, and the definitions for O
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any, Final, Literal, TypeAlias
 
 import jsonschema_rs
@@ -150,7 +150,7 @@ def _strict_error(kind: str, version: str, problems: Sequence[str], patch: Any) 
     return ApiError(422, "Invalid", text, {"causes": [error.cause()]})
 
 
-@lru_cache(maxsize=None)
+@cache
 def _validator(name: str) -> Any:
     """Compile the schema that exactly the objects meet which the round trip leaves unchanged.
 
@@ -236,7 +236,8 @@ def field_at(kind: Kind[Any], path: Sequence[str]) -> Field | None:
 def patch_strategy(kind: Kind[Any], path: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
     """Return the strategies and the merge key of the field at ``path`` (names, without indices).
 
-    Strategies are ``merge``, ``retainKeys``, ``replace``; ``replace`` alone for plain fields.
+    Strategies are ``merge``, ``retainKeys``, ``replace``; none means that structs and maps are
+    merged and lists are replaced.
     """
     field = field_at(kind, path)
-    return (field.strategies, field.merge_key) if field else (("replace",), None)
+    return (field.strategies, field.merge_key) if field else ((), None)

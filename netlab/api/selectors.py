@@ -189,15 +189,15 @@ class _LabelParser:
         return self._rest.pop() if self._rest else _END
 
     @staticmethod
-    def _is_word(token: str) -> bool:
-        return token != _END and token not in _SYMBOLS
+    def _is_word(item: str) -> bool:
+        return item != _END and item not in _SYMBOLS
 
     def parse(self) -> list[Requirement]:
         requirements: list[Requirement] = []
         while self._peek() != _END:
-            token = self._peek()
-            if not self._is_word(token) and token != "!":
-                raise bad_request(f"found '{token}', expected: !, identifier, or 'end of string'")
+            item = self._peek()
+            if not self._is_word(item) and item != "!":
+                raise bad_request(f"found '{item}', expected: !, identifier, or 'end of string'")
             requirements.append(self._requirement())
             separator = self._next()
             if separator == _END:
@@ -251,17 +251,17 @@ class _LabelParser:
             raise self._error(f"found '{opening}' expected: '('")
         values: set[str] = set()
         before = ","
-        while (token := self._next()) != ")":
-            if token == ",":
+        while (item := self._next()) != ")":
+            if item == ",":
                 if before == ",":
                     values.add("")
-            elif self._is_word(token) and before == ",":
-                values.add(token)
-            elif self._is_word(token):
-                raise self._error(f"found '{token}', expected: ',' or ')'")
+            elif self._is_word(item) and before == ",":
+                values.add(item)
+            elif self._is_word(item):
+                raise self._error(f"found '{item}', expected: ',' or ')'")
             else:
-                raise self._error(f"found '{token}', expected: ',', ')' or identifier")
-            before = token
+                raise self._error(f"found '{item}', expected: ',', ')' or identifier")
+            before = item
         if values and before == ",":
             values.add("")
         return tuple(sorted(values))
@@ -409,7 +409,7 @@ class FieldMatcher:
 
 
 def parse_field_selector(text: str) -> FieldMatcher:
-    """Return the matcher that ``text`` writes: ``a.b=c,d!=e``; ``\\`` escapes ``, = \\``.
+    """Return the matcher that ``text`` writes: ``a.b=c,d!=e``; a backslash escapes a mark.
 
     Raises: ApiError 400, worded as Kubernetes.
     """

@@ -27,8 +27,8 @@ Lookup: TypeAlias = Callable[[Kind[Any], str, str], Object | None]
 
 PROTECTED_NAMESPACES = frozenset({"default", "kube-system", "kube-public"})
 DEFAULT_SERVICE_ACCOUNT = "default"
-TOKEN_MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
-TOKEN_VOLUME_PREFIX = "kube-api-access-"
+ACCOUNT_MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+ACCOUNT_VOLUME_PREFIX = "kube-api-access-"
 # an hour and seven seconds: an odd number by which operators of Kubernetes find injected tokens
 TOKEN_SECONDS = 3607
 FILE_MODE = 0o644
@@ -130,15 +130,15 @@ def _wants_token(spec: dict[str, Any], account: Object) -> bool:
 def _mount_token(spec: dict[str, Any], random: Random) -> None:
     """Mount the token volume wherever the user has not mounted something himself."""
     volumes = spec.get("volumes") or []
-    present = next((v for v in volumes if v["name"].startswith(TOKEN_VOLUME_PREFIX)), None)
-    name = present["name"] if present else TOKEN_VOLUME_PREFIX + random_suffix(random)
+    present = next((v for v in volumes if v["name"].startswith(ACCOUNT_VOLUME_PREFIX)), None)
+    name = present["name"] if present else ACCOUNT_VOLUME_PREFIX + random_suffix(random)
     mounted = False
     for field in ("initContainers", "containers"):
         for container in spec.get(field) or ():
             mounts = container.get("volumeMounts") or []
-            if any(mount.get("mountPath") == TOKEN_MOUNT_PATH for mount in mounts):
+            if any(mount.get("mountPath") == ACCOUNT_MOUNT_PATH for mount in mounts):
                 continue
-            mount = {"name": name, "readOnly": True, "mountPath": TOKEN_MOUNT_PATH}
+            mount = {"name": name, "readOnly": True, "mountPath": ACCOUNT_MOUNT_PATH}
             container["volumeMounts"] = [*mounts, mount]
             mounted = True
     if mounted and present is None:

@@ -75,27 +75,27 @@ class Allocations:
         for port in ports_of(service):
             self._ports[port] = key
 
-    def refuse_ip(self, ip: str, key: ServiceKey) -> str:
-        """Return why the Service cannot have the address, or "" when it can."""
+    def refuse_ip(self, ip: str, key: ServiceKey | None) -> str:
+        """Return why the Service cannot have the address, or "" when it can; None for a new one."""
         address = IPv4Address(ip)
         if address not in self._cidr or not self._usable(address):
             return (
                 f"the provided IP ({ip}) is not in the valid range."
                 f" The range of valid IPs is {self._cidr}"
             )
-        return ALREADY_ALLOCATED_IP if self._ips.get(ip, key) != key else ""
+        return ALREADY_ALLOCATED_IP if self._ips.get(ip) not in (None, key) else ""
 
     def _usable(self, address: IPv4Address) -> bool:
         return 1 <= int(address) - int(self._cidr.network_address) <= self._ip_count
 
-    def refuse_port(self, port: int, key: ServiceKey) -> str:
-        """Return why the Service cannot have the node port, or "" when it can."""
+    def refuse_port(self, port: int, key: ServiceKey | None) -> str:
+        """Return why the Service cannot have the node port, or ""; key None for a new Service."""
         if port not in NODE_PORTS:
             return (
                 "provided port is not in the valid range."
                 f" The range of valid ports is {NODE_PORTS[0]}-{NODE_PORTS[-1]}"
             )
-        return ALREADY_ALLOCATED_PORT if self._ports.get(port, key) != key else ""
+        return ALREADY_ALLOCATED_PORT if self._ports.get(port) not in (None, key) else ""
 
     def free_ip(self) -> str | None:
         """Return an address that no Service has, or None when the range is full."""

@@ -44,9 +44,7 @@ class Deletion:
     object: Object
 
 
-def plan_deletion(
-    kind: Kind[Any], obj: Object, options: DeleteOptions, now: datetime
-) -> Deletion:
+def plan_deletion(kind: Kind[Any], obj: Object, options: DeleteOptions, now: datetime) -> Deletion:
     """Return what deleting ``obj`` does; ``obj`` itself is not changed."""
     new: Object = msgspec.json.decode(msgspec.json.encode(obj))  # faster than copy.deepcopy
     metadata = new["metadata"]

@@ -84,6 +84,15 @@ REVIEWS: tuple[Resource, ...] = (
 )
 """Resources that are only asked (POST), never stored."""
 
+ALWAYS_EMPTY: dict[tuple[str, str, str], str] = {
+    ("apiextensions.k8s.io", "v1", "customresourcedefinitions"): "CustomResourceDefinition",
+}
+"""Lists that clients insist on, of kinds netlab has none of: (group, version, plural) -> kind.
+
+kubectl looks for a CustomResourceDefinition before it says that it does not know a kind. They are
+not told in discovery, because nothing can be created there.
+"""
+
 
 def resources() -> list[Resource]:
     """Return every resource served, in order of group, version and plural name."""

@@ -39,7 +39,7 @@ from netlab.errors import ApiError
 from netlab.store.records import Item, Key, Record
 from netlab.store.store import Store
 
-TOKEN_EXPIRED = (
+PAGE_EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You must"
     " start a new list without the continue parameter."
 )
@@ -50,7 +50,7 @@ class _Meta(msgspec.Struct):
 
 
 class _Labelled(msgspec.Struct):
-    """The one part of an object that label selectors need: parsing all of it takes 5 times as long."""
+    """The one part that label selectors need: parsing all of an object takes 5 times as long."""
 
     metadata: _Meta
 
@@ -219,7 +219,7 @@ async def list_objects(
         records = await _page_records(store, kind, namespace, revision)
     else:
         revision = _wanted_revision(store, options)
-        records = await store.records_at(kind.group_resource, namespace, revision)
+        records = await _records(store, selection, namespace, revision)
     if start is not None:
         records = [entry for entry in records if entry[0][1:] > start]
     return _page(records, selection, options.limit, revision)
@@ -235,13 +235,26 @@ def _wanted_revision(store: Store, options: ListOptions) -> int:
     return asked if exact else store.revision
 
 
+async def _records(
+    store: Store, selection: Selection, namespace: str | None, revision: int
+) -> list[tuple[Key, Record]]:
+    name = selection.fields.required_value("metadata.name")
+    kind = selection.kind
+    if name is None or (kind.namespaced and namespace is None) or revision < store.revision:
+        return await store.records_at(kind.group_resource, namespace, revision)
+    # what kubectl asks to follow one object: no need to look at all of them
+    key = Key(kind.group_resource, namespace or "", name)
+    record = store.get(key)
+    return [(key, record)] if record else []
+
+
 async def _page_records(
     store: Store, kind: Kind[Any], namespace: str | None, revision: int
 ) -> list[tuple[Key, Record]]:
     try:
         return await store.records_at(kind.group_resource, namespace, revision)
     except ApiError as error:
-        raise expired(TOKEN_EXPIRED) from error
+        raise expired(PAGE_EXPIRED) from error
 
 
 def _page(
@@ -265,13 +278,12 @@ def _selected_page(
     items: list[Item] = []
     last: Key | None = None
     for key, record in records:
-        item = Item(record.json)
-        if not matches(item):
+        # looked at in an item of its own: what a selector has parsed need not be kept
+        if not matches(Item(record.json)):
             continue
         if limit and len(items) == limit and last is not None:
             # one more matches: there is another page; how long it is, nobody has counted
             return ListResult(items, str(revision), encode_token(revision, last))
-        items.append(item)
+        items.append(Item(record.json))
         last = key
     return ListResult(items, str(revision))
-

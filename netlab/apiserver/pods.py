@@ -42,7 +42,7 @@ def qos_class(spec: dict[str, Any]) -> str:
 def _amounts(resources: dict[str, Any], field: str) -> dict[str, int]:
     """CPU and memory in thousandths; zero counts as not given."""
     given = resources.get(field) or {}
-    amounts = {name: parse_quantity(given[name]).milli for name in _COMPUTE if name in given}
+    amounts = {name: parse_quantity(given[name]).milli() for name in _COMPUTE if name in given}
     return {name: amount for name, amount in amounts.items() if amount}
 
 
@@ -62,9 +62,7 @@ def bind(pod: Object, binding: Object, now: str) -> Object:
     if errors:
         raise invalid(_BINDING, name, errors)
     if pod["metadata"].get("deletionTimestamp"):
-        raise _binding_conflict(
-            name, f"pod {name} is being deleted, cannot be assigned to a host"
-        )
+        raise _binding_conflict(name, f"pod {name} is being deleted, cannot be assigned to a host")
     if pod["spec"].get("nodeName"):
         raise _binding_conflict(
             name, f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"'
@@ -96,4 +94,3 @@ def _with_scheduled(conditions: Iterable[dict[str, Any]], now: str) -> list[dict
         "lastTransitionTime": now,
     }
     return [*(each for each in conditions if each.get("type") != "PodScheduled"), scheduled]
-

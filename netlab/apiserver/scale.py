@@ -5,18 +5,22 @@ Mirrors ``pkg/registry/apps/…/storage`` (ScaleREST). Pure.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from netlab.api.field_errors import FieldError, invalid, invalid_value
+from netlab.api import schemas
+from netlab.api.field_errors import invalid, invalid_value
 from netlab.api.kinds import Kind
 from netlab.api.meta import AnyObject, LabelSelector
 from netlab.api.selectors import label_matcher
 from netlab.api.view import Object
+from netlab.apiserver.metadata import check_type
 
 SCALE: Kind[AnyObject] = Kind("autoscaling", "v1", "Scale", "scales", AnyObject)
 
+_DEFINITION = "io.k8s.api.autoscaling.v1.Scale"
 _SHARED = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
@@ -38,19 +42,29 @@ def scale_of(obj: Object) -> Object:
     }
 
 
+def check_scale(
+    body: Object, mode: schemas.FieldValidation, duplicates: Sequence[str]
+) -> tuple[Object, list[str]]:
+    """Return the Scale with known fields only, and warnings about others.
+
+    Raises: ApiError BadRequest for another kind of object, wrong types or, in mode Strict,
+    unknown fields.
+    """
+    check_type(SCALE, body)
+    return schemas.check_definition(
+        _DEFINITION, SCALE.kind, SCALE.version, body, mode, duplicates=duplicates
+    )
+
+
 def with_scale(obj: Object, scale: Object) -> Object:
     """Return the object with the replicas of ``scale``, and the versions it was based on.
 
     Raises: ApiError Invalid for a number below zero.
     """
     wanted: Any = (scale.get("spec") or {}).get("replicas", 0)
-    errors: list[FieldError] = []
-    if not isinstance(wanted, int) or wanted < 0:
-        errors.append(
-            invalid_value("spec.replicas", wanted, "must be greater than or equal to 0")
-        )
-    if errors:
-        raise invalid(SCALE, obj["metadata"]["name"], errors)
+    if wanted < 0:
+        error = invalid_value("spec.replicas", wanted, "must be greater than or equal to 0")
+        raise invalid(SCALE, obj["metadata"]["name"], [error])
     metadata = dict(obj["metadata"])
     given = scale.get("metadata") or {}
     for field in ("resourceVersion", "uid"):

@@ -25,7 +25,7 @@ from aiohttp import web
 from netlab.apiserver.authn import ANONYMOUS, Authenticator, unauthorized
 from netlab.apiserver.authz import Access, allowed, forbidden
 from netlab.apiserver.decoding import decode_object
-from netlab.apiserver.discovery import REVIEWS, Resource
+from netlab.apiserver.discovery import ALWAYS_EMPTY, REVIEWS, Resource
 from netlab.apiserver.exchange import (
     BODY_LIMIT_BYTES,
     Answer,
@@ -178,6 +178,8 @@ class ApiServer:
         if target is None:
             return await self._information.handle(exchange)
         if target.kind is None:
+            if (target.group, target.version, target.resource) in ALWAYS_EMPTY:
+                return answer_empty_list(exchange, target)
             return await self._review(exchange, target)
         if target.subresource in STREAMS and target.resource == "pods":
             if not target.namespace:
@@ -220,6 +222,25 @@ class ApiServer:
             return await self._authenticator.authenticate(None, f"Bearer {token}")
         except ApiError:
             return None
+
+
+def answer_empty_list(exchange: Exchange, target: Target) -> Answer:
+    """Answer a list of a kind of which there is nothing (see ``ALWAYS_EMPTY``).
+
+    Raises: ApiError NotFound or MethodNotAllowed.
+    """
+    if target.name or target.namespace or is_watch(exchange.query):
+        raise no_such_resource()
+    if exchange.request.method != "GET":
+        raise method_not_allowed()
+    kind = ALWAYS_EMPTY[(target.group, target.version, target.resource)]
+    listed = {
+        "kind": f"{kind}List",
+        "apiVersion": f"{target.group}/{target.version}",
+        "metadata": {"resourceVersion": "0"},
+        "items": [],
+    }
+    return answer_object(listed, exchange.status_form())
 
 
 def internal_error(error: Exception) -> ApiError:

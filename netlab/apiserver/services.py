@@ -44,8 +44,7 @@ def _has_node_ports(service: Object) -> bool:
 
 def _needs_health_check(service: Object) -> bool:
     return (
-        _type(service) == "LoadBalancer"
-        and service["spec"].get("externalTrafficPolicy") == "Local"
+        _type(service) == "LoadBalancer" and service["spec"].get("externalTrafficPolicy") == "Local"
     )
 
 
@@ -149,9 +148,12 @@ def _drop_node_ports(fresh: list[dict[str, Any]], kept: list[dict[str, Any]]) ->
 
 
 def allocate(
-    service: Object, old: Object | None, key: ServiceKey, allocations: Allocations
+    service: Object, old: Object | None, key: ServiceKey | None, allocations: Allocations
 ) -> None:
     """Fill in families, cluster address and node ports, and check those the user chose.
+
+    key: whose numbers count as free, None for a new Service (then a Service of that name that
+    exists already is told of as Kubernetes does: by its numbers being taken).
 
     Raises: ApiError Invalid for a number that is taken or out of range, InternalError when a
     range is full.
@@ -237,7 +239,7 @@ def _family_of(ip: str) -> str:
     return FAMILY if ip_address(ip).version == 4 else OTHER_FAMILY
 
 
-def _set_cluster_ip(service: Object, key: ServiceKey, allocations: Allocations) -> None:
+def _set_cluster_ip(service: Object, key: ServiceKey | None, allocations: Allocations) -> None:
     spec = service["spec"]
     wanted = spec.get("clusterIP") or ""
     if wanted == HEADLESS:
@@ -255,7 +257,7 @@ def _set_cluster_ip(service: Object, key: ServiceKey, allocations: Allocations) 
     spec["clusterIPs"] = [given]
 
 
-def _set_node_ports(service: Object, key: ServiceKey, allocations: Allocations) -> None:
+def _set_node_ports(service: Object, key: ServiceKey | None, allocations: Allocations) -> None:
     """Give each port a node port; TCP and UDP of the same port share one."""
     ports: list[dict[str, Any]] = service["spec"].get("ports") or []
     chosen: dict[int, int] = {}
@@ -265,9 +267,7 @@ def _set_node_ports(service: Object, key: ServiceKey, allocations: Allocations) 
             continue
         refusal = allocations.refuse_port(number, key)
         if refusal:
-            raise _invalid(
-                service, invalid_value(f"spec.ports[{index}].nodePort", number, refusal)
-            )
+            raise _invalid(service, invalid_value(f"spec.ports[{index}].nodePort", number, refusal))
         chosen.setdefault(port["port"], number)
     if not _allocates_node_ports(service):
         return
@@ -285,7 +285,9 @@ def _set_node_ports(service: Object, key: ServiceKey, allocations: Allocations) 
         used.add((shared, port.get("protocol")))
 
 
-def _set_health_check_port(service: Object, key: ServiceKey, allocations: Allocations) -> None:
+def _set_health_check_port(
+    service: Object, key: ServiceKey | None, allocations: Allocations
+) -> None:
     spec = service["spec"]
     wanted = spec.get("healthCheckNodePort") or 0
     if not wanted:

@@ -6,7 +6,6 @@ stored as it comes: a further kind needs an entry only for what is special about
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -20,7 +19,6 @@ from netlab.api.kinds import (
     NAMESPACE,
     POD,
     REPLICA_SET,
-    SECRET,
     SERVICE,
     SERVICE_ACCOUNT,
     Kind,
@@ -111,22 +109,6 @@ def _prepare_deployment(obj: Object) -> None:
     obj["status"] = {}
 
 
-def _encode_string_data(obj: Object) -> None:
-    """Move ``stringData``, which exists for writing only, into ``data``."""
-    texts = obj.pop("stringData", None)
-    if isinstance(texts, dict):
-        data = dict(obj.get("data") or {})
-        for key, text in texts.items():
-            data[key] = base64.b64encode(str(text).encode()).decode()
-        obj["data"] = data
-
-
-def _update_secret(new: Object, old: Object) -> None:
-    _encode_string_data(new)
-    # a client that leaves the type out does not ask for another
-    new.setdefault("type", old.get("type", "Opaque"))
-
-
 def _deployment_changed(new: Object, old: Object) -> bool:
     # kubectl records the cause of a change in an annotation, and the controller copies it
     return spec_changed(new, old) or (
@@ -144,12 +126,9 @@ def _slice_changed(new: Object, old: Object) -> bool:
 
 STRATEGIES: dict[Kind[Any], Strategy] = {
     NAMESPACE: Strategy(_prepare_namespace, _update_namespace),
-    POD: Strategy(
-        pods.prepare_create, generation_changes=spec_changed, returns_deleted=True
-    ),
+    POD: Strategy(pods.prepare_create, generation_changes=spec_changed, returns_deleted=True),
     SERVICE: Strategy(_prepare_service, _update_service, returns_deleted=True),
     ENDPOINTS: Strategy(create_on_update=True),
-    SECRET: Strategy(_encode_string_data, _update_secret),
     SERVICE_ACCOUNT: Strategy(returns_deleted=True),
     EVENT: Strategy(create_on_update=True),
     REPLICA_SET: Strategy(_prepare_replica_set, generation_changes=spec_changed),

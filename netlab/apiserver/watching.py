@@ -53,6 +53,8 @@ class Watch:
         selection: Selection,
         initial: Iterable[WatchItem],
         options: WatchOptions,
+        *,
+        after: int,
         bookmark_interval_s: float,
     ) -> None:
         self._store = store
@@ -64,7 +66,7 @@ class Watch:
         now = asyncio.get_running_loop().time()
         self._end = None if options.timeout_s is None else now + options.timeout_s
         self._next_bookmark = now + bookmark_interval_s
-        self._sent = store.revision
+        self._sent = after
         self._ended = False
 
     async def __aenter__(self) -> Watch:
@@ -77,16 +79,19 @@ class Watch:
         return self
 
     async def __anext__(self) -> WatchItem:
-        while True:
+        while not self._ended:
+            if self._end is not None and asyncio.get_running_loop().time() >= self._end:
+                last = self._last_bookmark()
+                self.close()
+                if last is not None:
+                    return last
+                break
             item = self._take()
             if item is not None:
                 return item
-            if self._ended:
-                raise StopAsyncIteration
-            if not await self._wait():
-                bookmark = self._due_bookmark()
-                if bookmark is not None:
-                    return bookmark
+            if not await self._wait() and (item := self._due_bookmark()) is not None:
+                return item
+        raise StopAsyncIteration
 
     def ready(self) -> list[WatchItem]:
         """Return the events that can be had without waiting, for writing many at once."""
@@ -125,14 +130,19 @@ class Watch:
 
     def _due_bookmark(self) -> WatchItem | None:
         now = asyncio.get_running_loop().time()
-        if self._end is not None and now >= self._end:
-            self.close()
-        self._next_bookmark = now + self._interval_s
-        if not self._bookmarks:
+        if not self._bookmarks or now < self._next_bookmark:
             return None
-        # everything up to the store's revision was offered before it became the store's revision,
-        # and everything offered has been taken
-        return bookmark(self._selection.kind, max(self._sent, self._store.revision))
+        self._next_bookmark = now + self._interval_s
+        return self._last_bookmark()
+
+    def _last_bookmark(self) -> WatchItem | None:
+        """Say how far the reader has come, or None when he is in the middle of something."""
+        if not self._bookmarks or self._initial:
+            return None
+        if self._watcher.idle:
+            # whatever the store has told since concerned others
+            self._sent = max(self._sent, self._store.revision)
+        return bookmark(self._selection.kind, self._sent)
 
 
 def translate(event: Event, selection: Selection) -> WatchItem | None:
@@ -207,6 +217,7 @@ async def start_watch(
     selection = select(kind, options.label_selector, options.field_selector)
     after = parse_version(options.resource_version, store.revision)
     initial: list[WatchItem] = []
+    since = after or store.revision
     if options.send_initial_events or (options.send_initial_events is None and not after):
         watcher = store.watch_from_now(kind.group_resource, namespace)
         initial = _present(store, selection, namespace)
@@ -216,13 +227,20 @@ async def start_watch(
         watcher = await store.watch(kind.group_resource, namespace, after)
     else:
         watcher = store.watch_from_now(kind.group_resource, namespace)
-    return Watch(store, watcher, selection, initial, options, bookmark_interval_s)
+    return Watch(
+        store,
+        watcher,
+        selection,
+        initial,
+        options,
+        after=since,
+        bookmark_interval_s=bookmark_interval_s,
+    )
 
 
 def _present(store: Store, selection: Selection, namespace: str | None) -> list[WatchItem]:
     items = (
-        Item(record.json)
-        for _, record in store.records(selection.kind.group_resource, namespace)
+        Item(record.json) for _, record in store.records(selection.kind.group_resource, namespace)
     )
     if selection.everything:
         return [WatchItem("ADDED", item) for item in items]

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from netlab.cni.plugin import PodNetwork
 from netlab.config import RUN_ROOT, STATE_ROOT, LabConfig
 from netlab.errors import NetlabError, NetworkError
+from netlab.kubelet.folders import NodeFolders
 from netlab.net.links import call_links
 from netlab.net.netns import list_netns, remove_netns
 from netlab.net.sysctl import write_sysctls
@@ -65,7 +66,7 @@ async def _remove_lab(config: LabConfig) -> None:
 
 def pod_netns_names(config: LabConfig) -> list[str]:
     """Return the names of the namespaces of this lab's pods."""
-    prefix = f"{config.context}."
+    prefix = NodeFolders.of_lab(config).netns_prefix
     return [name for name in list_netns() if name.startswith(prefix)]
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import click
 
+from netlab.cli.teardown import remove_lab
 from netlab.config import DEFAULT_NAME, LabConfig
 from netlab.errors import HostError, NetlabError, UsageError
 from netlab.nodes.facts import quick_facts
@@ -78,8 +81,14 @@ def up(
         say(f'Lab "{config.name}" is running already.')
         _wait_until_served(config)
     else:
+        fresh = not config_path(config.name).exists()
         say(f'Creating lab "{config.name}" ...')
-        start_daemon(config, say)
+        try:
+            start_daemon(config, say)
+        except HostError as error:
+            if fresh:
+                raise HostError(f"{error}; its log: {_give_up(config)}") from error
+            raise HostError(f"{error}; its log: {_log_path(config)}") from error
     for path in _merge(config):
         say(f"Set kubectl context to {config.context!r} in {path}")
     say(f"Ready after {time.monotonic() - start:.2f} s.")
@@ -207,13 +216,12 @@ def _check_machine(config: LabConfig) -> None:
 def start_daemon(config: LabConfig, say: Callable[[str], None]) -> None:
     """Start the daemon and pass its steps to ``say`` until it is ready.
 
-    Raises: HostError when the daemon could not start the lab; its log is named.
+    Raises: HostError when the daemon could not start the lab.
     """
     save_config(config)
-    log_path = config.run_dir / "daemon.log"
     reader, writer = os.pipe()
     arguments = [str(config_path(config.name)), str(writer)]
-    with log_path.open("ab") as log:
+    with _log_path(config).open("ab") as log:
         subprocess.Popen(
             [sys.executable, "-P", "-m", "netlab.daemon", *arguments],
             stdin=subprocess.DEVNULL,
@@ -230,10 +238,19 @@ def start_daemon(config: LabConfig, say: Callable[[str], None]) -> None:
         if report.step:
             say(f" \u2713 {report.step:<52} {report.seconds:5.2f} s")
     if not last.ready:
-        raise HostError(
-            f"lab {config.name}: {last.error or 'the daemon ended while starting'}; "
-            f"its log: {log_path}"
-        )
+        raise HostError(f"lab {config.name}: {last.error or 'the daemon ended while starting'}")
+
+
+def _give_up(config: LabConfig) -> Path:
+    """Remove what a failed start left; return where its log was put."""
+    kept = Path(tempfile.gettempdir()) / f"netlab-{config.name}.log"
+    shutil.copy(_log_path(config), kept)
+    remove_lab(config)
+    return kept
+
+
+def _log_path(config: LabConfig) -> Path:
+    return config.run_dir / "daemon.log"
 
 
 def _wait_until_served(config: LabConfig) -> None:

@@ -39,6 +39,7 @@ class EventRecorder:
         self._host = host
         self._queue: asyncio.Queue[tuple[_Identity, Object]] = asyncio.Queue(QUEUE_LENGTH)
         self._written: OrderedDict[_Identity, tuple[str, str, int]] = OrderedDict()
+        self._last_stamp = 0
         self.dropped = 0
 
     def record(
@@ -93,8 +94,7 @@ class EventRecorder:
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                # the time in nanoseconds, in hex, as client-go names events
-                "name": f"{meta.name}.{int(now.timestamp() * 1e9):x}",
+                "name": f"{meta.name}.{self._stamp(now):x}",
                 "namespace": meta.namespace or "default",
             },
             "involvedObject": reference,
@@ -108,6 +108,11 @@ class EventRecorder:
             "reportingComponent": self._component,
             "reportingInstance": self._host,
         }
+
+    def _stamp(self, now: datetime) -> int:
+        """The time in nanoseconds, as client-go names events; never the same twice."""
+        self._last_stamp = max(self._last_stamp + 1, int(now.timestamp() * 1e9))
+        return self._last_stamp
 
     async def run(self) -> None:
         """Write queued events until cancelled."""

@@ -1,1 +1,1 @@
-"""…"""
+"""The cluster's DNS server: Services and EndpointSlices -> names -> answers."""

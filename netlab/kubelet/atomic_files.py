@@ -48,15 +48,17 @@ def write_atomically(folder: Path, files: Mapping[str, VolumeFile], now: datetim
 def _holds(current: Path, files: Mapping[str, VolumeFile]) -> bool:
     try:
         present = {
-            str(path.relative_to(current)): path
-            for path in current.rglob("*")
-            if not path.is_dir()
+            str(path.relative_to(current)): path for path in current.rglob("*") if not path.is_dir()
         }
-        return present.keys() == files.keys() and all(
-            path.stat().st_mode & 0o777 == files[name].mode
-            and path.read_bytes() == files[name].content
-            for name, path in present.items()
-        ) and current.is_dir()
+        return (
+            present.keys() == files.keys()
+            and all(
+                path.stat().st_mode & 0o777 == files[name].mode
+                and path.read_bytes() == files[name].content
+                for name, path in present.items()
+            )
+            and current.is_dir()
+        )
     except OSError:
         return False
 
@@ -71,7 +73,7 @@ def _write(path: Path, file: VolumeFile) -> None:
 
 def _target(link: Path) -> str | None:
     try:
-        return os.readlink(link)
+        return str(link.readlink())
     except OSError:
         return None
 

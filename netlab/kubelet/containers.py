@@ -161,9 +161,7 @@ class ContainerStarter:
             tty=container.tty,
         )
 
-    async def _environment(
-        self, pod: Pod, container: Container, pod_ip: str
-    ) -> Mapping[str, str]:
+    async def _environment(self, pod: Pod, container: Container, pod_ip: str) -> Mapping[str, str]:
         names = needed_objects(container)
         namespace = pod.metadata.namespace
         client = self._parts.client

@@ -147,9 +147,7 @@ def _values_from(pod: Pod, source: EnvFromSource, sources: Sources) -> dict[str,
     return {source.prefix + key: data[key] for key in sorted(data)}
 
 
-def _value_of(
-    pod: Pod, variable: EnvVar, known: Mapping[str, str], sources: Sources
-) -> str | None:
+def _value_of(pod: Pod, variable: EnvVar, known: Mapping[str, str], sources: Sources) -> str | None:
     origin = variable.value_from
     if origin is None:
         return expand(variable.value, known)

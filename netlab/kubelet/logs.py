@@ -1,6 +1,6 @@
 """Reads a container's log in the CRI format and gives back what ``kubectl logs`` asks for.
 
-Mirrors ``k8s.io/cri-client/pkg/logs``. A line of the file is ``TIME stdout|stderr F|P TEXT``; P marks
+Mirrors ``k8s.io/cri-client/pkg/logs``. A line of the file is ``TIME STREAM F|P TEXT``; P marks
 a part of a longer line, which goes on in the next entry of the same stream. ``tail`` counts
 entries of the file, as the kubelet does.
 
@@ -53,7 +53,7 @@ def parse_time(text: str) -> datetime:
     if not dot:
         return datetime.fromisoformat(text)
     digits = len(rest) - len(rest.lstrip("0123456789"))
-    return datetime.fromisoformat(f"{head}.{rest[:min(digits, 6)].ljust(6, '0')}{rest[digits:]}")
+    return datetime.fromisoformat(f"{head}.{rest[: min(digits, 6)].ljust(6, '0')}{rest[digits:]}")
 
 
 def utc_text(text: str) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from netlab.api.core import Container, Pod, ServiceAccountTokenProjection
+from netlab.api.core import Container, Pod, ServiceAccountTokenProjection, Volume
 from netlab.api.kinds import CONFIG_MAP, SECRET, SERVICE_ACCOUNT, Kind
 from netlab.api.meta import AnyObject
 from netlab.client.interface import Client
@@ -53,21 +53,18 @@ class PodMounts:
     async def prepare(self, pod: Pod) -> None:
         """Make all volumes hold what they should.
 
-        Raises: VolumeError with the text of event FailedMount; ApiError, OSError.
+        Raises: VolumeError with the text of event FailedMount; NetlabError, OSError.
         """
-        if not pod.spec.volumes:
-            return
-        sources = await self._sources(pod)
-        now = self._parts.clock.now()
         for volume in pod.spec.volumes:
             try:
-                files = volume_files(pod, volume, sources)
+                files = volume_files(pod, volume, await self._sources(pod, volume))
             except VolumeError as error:
                 raise VolumeError(mount_failure(volume.name, error)) from error
             if files is None:
                 self._make_empty_dir(volume.name)
             else:
-                write_atomically(self._folders.files_volume(volume.name), files, now)
+                folder = self._folders.files_volume(volume.name)
+                write_atomically(folder, files, self._parts.clock.now())
 
     def _make_empty_dir(self, volume: str) -> None:
         folder = self._folders.empty_dir(volume)
@@ -75,28 +72,28 @@ class PodMounts:
             folder.mkdir(parents=True)
             folder.chmod(EMPTY_DIR_MODE)
 
-    async def _sources(self, pod: Pod) -> VolumeSources:
+    async def _sources(self, pod: Pod, volume: Volume) -> VolumeSources:
         namespace = pod.metadata.namespace
         client = self._parts.client
-        config_maps, secrets, _ = await asyncio.gather(
-            fetch(client, CONFIG_MAP, namespace, needed_config_maps(pod)),
-            fetch(client, SECRET, namespace, needed_secrets(pod)),
-            self._renew_tokens(pod),
+        for projection in needed_tokens(volume):
+            await self._renew_token(pod, projection)
+        return VolumeSources(
+            await fetch(client, CONFIG_MAP, namespace, needed_config_maps(volume)),
+            await fetch(client, SECRET, namespace, needed_secrets(volume)),
+            dict(self._tokens),
+            PodAddresses("", self._parts.host_ip),
         )
-        addresses = PodAddresses("", self._parts.host_ip)
-        return VolumeSources(config_maps, secrets, dict(self._tokens), addresses)
 
-    async def _renew_tokens(self, pod: Pod) -> None:
-        for projection in needed_tokens(pod):
-            now = self._parts.clock.now()
-            known = self._tokens.get(projection)
-            if known is not None and now < known.renew_at:
-                continue
-            try:
-                self._tokens[projection] = await self._request_token(pod, projection, now)
-            except ApiError:
-                if known is None or now >= known.expires:
-                    raise
+    async def _renew_token(self, pod: Pod, projection: ServiceAccountTokenProjection) -> None:
+        now = self._parts.clock.now()
+        known = self._tokens.get(projection)
+        if known is not None and now < known.renew_at:
+            return
+        try:
+            self._tokens[projection] = await self._request_token(pod, projection, now)
+        except ApiError as error:
+            if known is None or now >= known.expires:
+                raise VolumeError(f"failed to fetch token: {error}") from error
 
     async def _request_token(
         self, pod: Pod, projection: ServiceAccountTokenProjection, now: datetime
@@ -124,8 +121,10 @@ class PodMounts:
         }
         self._folders.etc.mkdir(mode=0o755, parents=True, exist_ok=True)
         for name, text in texts.items():
-            # in place, not renamed: running containers have this very file mounted
-            (self._folders.etc / name).write_text(text)
+            file = self._folders.etc / name
+            if not file.exists() or file.read_text() != text:
+                # in place, not renamed: running containers have this very file mounted
+                file.write_text(text)
 
     def container_mounts(self, pod: Pod, container: Container) -> tuple[Mount, ...]:
         """Return the bind mounts of a container.

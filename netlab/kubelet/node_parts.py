@@ -90,5 +90,3 @@ class NodeParts:
 def container_field(name: str) -> str:
     """Return the field path by which events name a container."""
     return f"spec.containers{{{name}}}"
-
-

@@ -138,9 +138,10 @@ class RemoveSandbox:
 
 @dataclass(frozen=True, slots=True)
 class CreateSandbox:
-    """Make network namespace, address and pause container."""
+    """Make network namespace, address and pause container, and at the same time the volumes."""
 
     attempt: int
+    with_volumes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +293,9 @@ def _decide_back_off(
 ) -> _Decision:
     recheck_at = now + timedelta(seconds=left_s)
     if failure is not None and now < failure.shown_until:
-        return _Decision(name, waiting=failure.shown, recheck_at=min(failure.shown_until, recheck_at))
+        return _Decision(
+            name, waiting=failure.shown, recheck_at=min(failure.shown_until, recheck_at)
+        )
     message = (
         f"back-off {format_delay(back_off.delay_s)} restarting failed container={name} "
         f"pod={pod_text(pod)}"
@@ -378,11 +381,9 @@ def _plan_without_sandbox(
     failure = memory.pod_failure
     if failure is not None and now < failure.retry_at:
         return Plan((), waiting, failure.retry_at)
-    steps: list[Step] = [CreateSandbox(memory.sandbox_attempt + 1)]
-    if not memory.volumes_ready:
-        steps.append(PrepareVolumes())
     # containers are started by the next plan, so that the address is reported before
-    return Plan(tuple(steps), waiting)
+    create = CreateSandbox(memory.sandbox_attempt + 1, with_volumes=not memory.volumes_ready)
+    return Plan((create,), waiting)
 
 
 def _plan_with_sandbox(

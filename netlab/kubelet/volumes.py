@@ -10,7 +10,7 @@ in ContainerCreating with an event FailedMount.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -101,24 +101,21 @@ def default_mode(volume: Volume) -> int:
     return ProjectedVolume().default_mode
 
 
-def all_projections(pod: Pod) -> list[VolumeProjection]:
-    """Return every projection of every volume of the pod."""
-    return [source for volume in pod.spec.volumes for source in volume_projections(volume) or ()]
+def needed_config_maps(volume: Volume) -> set[str]:
+    """Return the names of the ConfigMaps that the volume shows."""
+    found = volume_projections(volume) or ()
+    return {p.config_map.name for p in found if p.config_map is not None}
 
 
-def needed_config_maps(pod: Pod) -> set[str]:
-    """Return the names of the ConfigMaps that the pod's volumes show."""
-    return {p.config_map.name for p in all_projections(pod) if p.config_map is not None}
+def needed_secrets(volume: Volume) -> set[str]:
+    """Return the names of the Secrets that the volume shows."""
+    found = volume_projections(volume) or ()
+    return {p.secret.name for p in found if p.secret is not None}
 
 
-def needed_secrets(pod: Pod) -> set[str]:
-    """Return the names of the Secrets that the pod's volumes show."""
-    return {p.secret.name for p in all_projections(pod) if p.secret is not None}
-
-
-def needed_tokens(pod: Pod) -> list[ServiceAccountTokenProjection]:
-    """Return the service account tokens that the pod's volumes show."""
-    sources = (p.service_account_token for p in all_projections(pod))
+def needed_tokens(volume: Volume) -> list[ServiceAccountTokenProjection]:
+    """Return the service account tokens that the volume shows."""
+    sources = (p.service_account_token for p in volume_projections(volume) or ())
     return list(dict.fromkeys(source for source in sources if source is not None))
 
 
@@ -236,5 +233,3 @@ def _field_files(
 def mount_failure(volume: str, error: object) -> str:
     """Return the text of event FailedMount."""
     return f'MountVolume.SetUp failed for volume "{volume}" : {error}'
-
-

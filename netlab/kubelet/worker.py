@@ -11,20 +11,24 @@ Rules: one worker per pod uid, and everything done to a pod is done by its worke
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
-from netlab.api.core import Pod
+import msgspec
+
+from netlab.api.core import Pod, PodStatus
 from netlab.api.kinds import POD
 from netlab.errors import ApiError, NetlabError, is_conflict, is_not_found
 from netlab.kubelet.containers import ContainerStarter, StartError
 from netlab.kubelet.mounts import PodMounts
-from netlab.kubelet.node_parts import NORMAL, WARNING, NodeParts, container_field
+from netlab.kubelet.node_parts import NORMAL, WARNING, NodeParts, PodAddress, container_field
 from netlab.kubelet.plan import (
+    CREATING,
     REMOVED_GRACE_S,
+    TERMINAL_PHASES,
     CreateSandbox,
     Failure,
     FinishDeletion,
@@ -46,9 +50,9 @@ from netlab.kubelet.plan import (
 )
 from netlab.kubelet.reporter import StatusReporter
 from netlab.kubelet.sandbox import create_sandbox, remove_network, remove_sandbox
-from netlab.kubelet.status import Situation, pod_status
+from netlab.kubelet.status import OWNED_CONDITIONS, Situation, pod_status
 from netlab.kubelet.volumes import VolumeError
-from netlab.runtime.cri import PodIdentity
+from netlab.runtime.cri import PodIdentity, SandboxStatus
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +91,7 @@ class PodWorker:
         self._wake = asyncio.Event()
         self._observed = Observed()
         self._cleaned = False
+        self._refresh_due = False
         self._pod_ip = pod.status.pod_ip if pod is not None else ""
         self._failures_in_row = 0
         self._told: dict[str, tuple[str, datetime]] = {}
@@ -108,15 +113,8 @@ class PodWorker:
 
     def update(self, pod: Pod | None) -> None:
         """Take note that the pod has changed, or with None that it is gone."""
-        old = self._pod
-        self._pod = pod
-        own_echo = (
-            pod is not None
-            and old is not None
-            and pod.spec == old.spec
-            and replace_status(pod) == replace_status(old)
-        )
-        if not own_echo:
+        old, self._pod = self._pod, pod
+        if pod is None or old is None or not _same_but_status(pod, old):
             self._wake.set()
 
     def wake(self) -> None:
@@ -125,38 +123,27 @@ class PodWorker:
 
     def note_network_faults(self, faults: Sequence[str]) -> None:
         """Take note of what is broken in the pod's network; the next pass repairs it."""
-        self._memory = replace(self._memory, network_faults=tuple(faults))
+        self._remember(network_faults=tuple(faults))
         self._wake.set()
 
-    async def refresh_volumes(self) -> None:
-        """Bring the files of the volumes up to date.
-
-        Raises: NetlabError, OSError.
-        """
-        pod = self._pod
-        if pod is None or pod.metadata.deletion_timestamp or self._observed.sandbox is None:
-            return
-        try:
-            await self._mounts.prepare(pod)
-        except VolumeError as error:
-            self._tell(WARNING, "FailedMount", str(error))
+    def refresh_volumes(self) -> None:
+        """Bring the files of the volumes up to date soon."""
+        self._refresh_due = True
+        self._wake.set()
 
     async def run(self) -> None:
         """Take care of the pod until nothing of it is left."""
-        reporting = asyncio.create_task(self._reporter.run())
-        try:
+        async with asyncio.TaskGroup() as tasks:
+            reporting = tasks.create_task(self._reporter.run())
             while True:
                 self._wake.clear()
-                plan = await self._pass_safely()
+                plan = await self._work_safely()
                 if plan.done:
-                    return
+                    break
                 await self._sleep_until(plan.recheck_at)
-        finally:
             reporting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reporting
 
-    async def _pass_safely(self) -> Plan:
+    async def _work_safely(self) -> Plan:
         try:
             plan = await self._work()
         except* (NetlabError, OSError) as group:
@@ -191,14 +178,29 @@ class PodWorker:
         """Plan and act until a plan has no steps; return that one."""
         while True:
             await self._look()
-            pod, now = self._pod, self._parts.clock.now()
+            pod, now = self._known_pod(), self._parts.clock.now()
             plan = plan_pod(pod, self._observed, self._memory, now)
             if pod is not None:
-                self._tell_waiting(pod, plan.waiting)
+                told_again = self._tell_waiting(pod, plan.waiting, now)
                 self._report(pod, plan)
+                if self._refresh_due:
+                    await self._refresh_files(pod)
+                if told_again is not None and plan.recheck_at is not None:
+                    plan = replace(plan, recheck_at=min(plan.recheck_at, told_again))
             if plan.done or not plan.steps:
                 return plan
-            await self._act(plan.steps)
+            await self._act(pod, plan.steps)
+
+    def _known_pod(self) -> Pod | None:
+        """The pod with the status reported last, which the API server may not have echoed yet."""
+        pod, latest = self._pod, self._reporter.latest
+        if pod is None or latest is None:
+            return pod
+        foreign = tuple(c for c in pod.status.conditions if c.type not in OWNED_CONDITIONS)
+        status = PodStatus.parse(latest)
+        owned = tuple(c for c in status.conditions if c.type in OWNED_CONDITIONS)
+        status = msgspec.structs.replace(status, conditions=foreign + owned)
+        return msgspec.structs.replace(pod, status=status)
 
     async def _look(self) -> None:
         snapshot = await self._parts.inventory.refresh()
@@ -206,8 +208,14 @@ class PodWorker:
         empty = not seen.sandboxes and not seen.containers
         self._observed = replace(seen, cleaned=self._cleaned and empty)
         attempts = [sandbox.config.attempt for sandbox in seen.sandboxes]
-        highest = max([self._memory.sandbox_attempt, *attempts])
-        self._memory = replace(self._memory, sandbox_attempt=highest)
+        self._remember(sandbox_attempt=max([self._memory.sandbox_attempt, *attempts]))
+        sandbox = self._observed.sandbox
+        if sandbox is not None and not self._pod_ip:
+            # killed between making the sandbox and reporting its address
+            self._pod_ip = str((await self._repair(sandbox)).ip)
+
+    def _remember(self, **changes: Any) -> None:
+        self._memory = replace(self._memory, **changes)
 
     def _report(self, pod: Pod, plan: Plan) -> None:
         if self._cleaned:
@@ -223,26 +231,241 @@ class PodWorker:
         )
         self._reporter.submit(pod, pod_status(situation, self._parts.clock.now()))
 
-    def _tell_waiting(self, pod: Pod, waiting: dict[str, Waiting] | object) -> None:
-        assert isinstance(waiting, dict)
+    def _tell_waiting(
+        self, pod: Pod, waiting: Mapping[str, Waiting], now: datetime
+    ) -> datetime | None:
+        """Tell containers in back-off as events; return when to tell them again."""
+        for name in [name for name in self._told if name not in waiting]:
+            del self._told[name]
+        for name, why in waiting.items():
+            if not why.reason.endswith("BackOff"):
+                self._told.pop(name, None)
+                continue
+            reason, due = self._told.get(name, ("", now))
+            if reason != why.reason or now >= due:
+                self._tell_back_off(pod, name, why)
+                self._told[name] = (why.reason, now + timedelta(seconds=BACK_OFF_EVENT_S))
+        return min((due for _, due in self._told.values()), default=None)
+
+    def _tell_back_off(self, pod: Pod, name: str, why: Waiting) -> None:
+        if why.reason == "ImagePullBackOff":
+            self._tell(NORMAL, "BackOff", why.message, name)
+            self._tell(WARNING, "Failed", f"Error: {why.reason}", name)
+        else:
+            message = f"Back-off restarting failed container {name} in pod {pod_text(pod)}"
+            self._tell(WARNING, "BackOff", message, name)
 
     def _tell(self, kind: str, reason: str, message: str, container: str = "") -> None:
         if self._pod is not None:
             path = container_field(container) if container else ""
             self._parts.events.record(POD, self._pod, kind, reason, message, field_path=path)
 
-    async def _act(self, steps: Sequence[Step]) -> None:
-        """Carry out steps in order; give up the rest when one says so by raising."""
+    async def _refresh_files(self, pod: Pod) -> None:
+        self._refresh_due = False
+        if pod.metadata.deletion_timestamp is not None or self._observed.sandbox is None:
+            return
+        try:
+            await self._mounts.prepare(pod)
+        except VolumeError as error:
+            self._tell(WARNING, "FailedMount", str(error))
+
+    async def _act(self, pod: Pod | None, steps: Sequence[Step]) -> None:
+        """Carry out steps in order; drop the rest after a failed sandbox or volume."""
         stops = [step for step in steps if isinstance(step, StopContainer)]
         if stops:
             await self._stop(stops)
-        rest = [step for step in steps if not isinstance(step, StopContainer)]
-        makers = [step for step in rest if isinstance(step, CreateSandbox | PrepareVolumes)]
-        for step in rest:
-            if step in makers:
-                if step is makers[0]:
-                    await self._make(makers)
-                    if self._memory.pod_failure is not None:
+        for step in steps:
+            match step:
+                case StopContainer():
+                    continue
+                case RemoveContainer():
+                    await self._remove_container(step)
+                case RemoveSandbox():
+                    await self._remove_sandbox(step)
+                case Teardown():
+                    await self._teardown()
+                case Report():
+                    await self._reporter.flush()
+                case _ if pod is None:
+                    continue  # the steps below are never planned without a pod
+                case CreateSandbox() | PrepareVolumes():
+                    if not await self._make(pod, step):
                         return
+                case StartContainer():
+                    await self._start(pod, step)
+                case RepairNetwork():
+                    await self._repair_network(step)
+                case FinishDeletion():
+                    await self._finish_deletion(pod)
+
+    async def _stop(self, stops: Sequence[StopContainer]) -> None:
+        """Stop containers at the same time; a deletion with a shorter grace hurries them."""
+        for stop in stops:
+            self._tell(NORMAL, "Killing", stop.message, stop.name)
+        limit_s = max(stop.grace_s for stop in stops)
+        while True:
+            stopping = asyncio.create_task(self._stop_all(stops, limit_s))
+            hurrying = asyncio.create_task(self._shorter_grace(limit_s))
+            try:
+                await asyncio.wait({stopping, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+                if stopping.done():
+                    return stopping.result()
+                limit_s = hurrying.result()
+            finally:
+                for task in (stopping, hurrying):
+                    task.cancel()
+                await asyncio.wait({stopping, hurrying})
+
+    async def _stop_all(self, stops: Sequence[StopContainer], limit_s: float) -> None:
+        results = await asyncio.gather(
+            *(
+                self._parts.runtime.stop_container(
+                    stop.id, grace_period_s=min(stop.grace_s, limit_s)
+                )
+                for stop in stops
+            ),
+            return_exceptions=True,
+        )
+        errors = [result for result in results if isinstance(result, Exception)]
+        if errors:
+            raise ExceptionGroup("stop containers", errors)
+
+    async def _shorter_grace(self, current_s: float) -> float:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()  # nothing is lost: after the stop the pod is looked at anew
+            pod = self._pod
+            if pod is None:
+                grace_s: float | None = REMOVED_GRACE_S
+            elif pod.metadata.deletion_timestamp is not None:
+                grace_s = pod.metadata.deletion_grace_period_seconds
             else:
-                await self._take(step)
+                grace_s = None
+            if grace_s is not None and grace_s < current_s:
+                return grace_s
+
+    async def _remove_container(self, step: RemoveContainer) -> None:
+        await self._parts.runtime.remove_container(step.id)
+        for state in self._observed.containers:
+            if state.id == step.id and self._folders.logs in state.log_path.parents:
+                state.log_path.unlink(missing_ok=True)
+
+    async def _remove_sandbox(self, step: RemoveSandbox) -> None:
+        if step.changed:
+            message = "Pod sandbox changed, it will be killed and re-created."
+            self._tell(NORMAL, "SandboxChanged", message)
+        self._remember(network_faults=())
+        await remove_sandbox(self._parts, step.sandbox)
+
+    async def _make(self, pod: Pod, step: CreateSandbox | PrepareVolumes) -> bool:
+        """Make sandbox and volumes; return False, and remember it, when one of them failed."""
+        outcomes: list[object] = []
+        async with self._slots:
+            if isinstance(step, CreateSandbox):
+                making = [self._create_sandbox(pod, step)]
+                if step.with_volumes:
+                    making.append(self._prepare_volumes(pod))
+            else:
+                making = [self._prepare_volumes(pod)]
+            outcomes = list(await asyncio.gather(*making))
+        if all(outcomes):
+            self._failures_in_row = 0
+            self._remember(pod_failure=None)
+            return True
+        now = self._parts.clock.now()
+        self._remember(pod_failure=Failure(CREATING, now, self._retry_at()))
+        return False
+
+    async def _create_sandbox(self, pod: Pod, step: CreateSandbox) -> bool:
+        self._remember(sandbox_attempt=step.attempt, network_faults=())
+        try:
+            self._pod_ip = await create_sandbox(self._parts, pod, self._folders, step.attempt)
+        except (NetlabError, OSError) as error:
+            message = f"Failed to create pod sandbox: {error}"
+            self._tell(WARNING, "FailedCreatePodSandBox", message)
+            return False
+        return True
+
+    async def _prepare_volumes(self, pod: Pod) -> bool:
+        try:
+            await self._mounts.prepare(pod)
+        except (VolumeError, NetlabError, OSError) as error:
+            self._tell(WARNING, "FailedMount", str(error))
+            return False
+        self._remember(volumes_ready=True)
+        return True
+
+    async def _start(self, pod: Pod, step: StartContainer) -> None:
+        name = step.container.name
+        sandbox = self._observed.sandbox
+        if sandbox is None or self._ending():
+            return  # the next plan knows better
+        if step.back_off is not None:
+            self._remember(crashes={**self._memory.crashes, name: step.back_off})
+        failures = {key: f for key, f in self._memory.failures.items() if key != name}
+        try:
+            async with self._slots:
+                self._mounts.write_etc(pod, self._pod_ip)
+                await self._starter.start(pod, step, sandbox.id, self._pod_ip)
+        except StartError as error:
+            failures[name] = error.failure
+        self._remember(failures=failures)
+
+    def _ending(self) -> bool:
+        return self._pod is None or self._pod.metadata.deletion_timestamp is not None
+
+    async def _repair(self, sandbox: SandboxStatus) -> PodAddress:
+        return await self._parts.network.repair(
+            container_id=sandbox.config.netns.name,
+            pod_netns=sandbox.config.netns,
+            namespace=self.identity.namespace,
+            name=self.identity.name,
+        )
+
+    async def _repair_network(self, step: RepairNetwork) -> None:
+        sandbox = self._observed.sandbox
+        self._remember(network_faults=())
+        if sandbox is not None:
+            await self._repair(sandbox)
+            message = f"Repaired the pod's network: {'; '.join(step.faults)}"
+            self._tell(WARNING, "NetworkRepaired", message)
+
+    async def _teardown(self) -> None:
+        """Remove all there is of the pod, past failures."""
+        errors: list[Exception] = []
+        runtime, netns = self._parts.runtime, self._parts.netns
+        actions = [runtime.remove_container(c.id) for c in self._observed.containers]
+        actions += [remove_sandbox(self._parts, s) for s in self._observed.sandboxes]
+        for action in actions:
+            try:
+                await action
+            except* (NetlabError, OSError) as group:
+                errors += group.exceptions
+        base = self._folders.netns_name(0)
+        for name in netns.list_netns():
+            if name == base or name.startswith(f"{base}_"):
+                await remove_network(self._parts, name)
+        if errors:
+            raise ExceptionGroup("remove pod", errors)
+        await self._mounts.remove()
+        self._cleaned = True
+
+    async def _finish_deletion(self, pod: Pod) -> None:
+        meta = pod.metadata
+        try:
+            await self._parts.client.delete(
+                POD, meta.namespace, meta.name, grace_period_s=0, uid=meta.uid
+            )
+        except ApiError as error:
+            if not (is_not_found(error) or is_conflict(error)):
+                raise
+        self._remember(deletion_sent=True)
+
+
+def _same_but_status(new: Pod, old: Pod) -> bool:
+    """True when only the status differs, and not by an end: mostly the echo of our own report."""
+    if new.status.phase != old.status.phase and new.status.phase in TERMINAL_PHASES:
+        return False
+    version = old.metadata.resource_version
+    meta = msgspec.structs.replace(new.metadata, resource_version=version)
+    return new.spec == old.spec and meta == old.metadata

@@ -1,1 +1,1 @@
-"""…"""
+"""Linux networking that knows no pods: namespaces, links, sysctls, rule sets, iptables, flows."""

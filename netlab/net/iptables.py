@@ -54,14 +54,17 @@ class Iptables:
         self._netns = netns
         self._tool = tool
         self._netfilter: Netlink | None = None
+        self._variant: Variant | None = None
 
     async def variant(self) -> Variant:
         """Return the variant the tool is.
 
         Raises: HostError when it is not installed.
         """
-        done = await command.run([self._tool, "--version"], timeout_s=TIMEOUT_S)
-        return "nf_tables" if "nf_tables" in done.text() else "legacy"
+        if self._variant is None:
+            done = await command.run([self._tool, "--version"], timeout_s=TIMEOUT_S)
+            self._variant = "nf_tables" if "nf_tables" in done.text() else "legacy"
+        return self._variant
 
     async def save(self, table: str | None = None, *, counters: bool = False) -> Snapshot:
         """Return what the kernel holds: one table or all.

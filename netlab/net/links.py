@@ -244,8 +244,9 @@ class Links:
     ) -> int:
         """Create a veth whose peer appears in another namespace; the near end is up.
 
-        The peer stays down: the kernel opens it only once the pair is complete. peer_netns: None leaves the peer here. bridge: the near end becomes its port, in hairpin
-        mode, so that a frame may leave through the port it came in. Return the near end's index.
+        The peer stays down: the kernel opens it only once the pair is complete. peer_netns: None
+        leaves the peer here. bridge: the near end becomes its port, in hairpin mode, so that a
+        frame may leave through the port it came in. Return the near end's index.
 
         Raises: NetworkError when a name is in use or the namespace cannot be opened.
         """

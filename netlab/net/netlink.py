@@ -188,6 +188,7 @@ class Netlink:
 
         Raises: RefusedError with the kernel's errno; OSError when the socket fails.
         """
+        bodies: list[bytes] = []
         for _ in range(DUMP_ATTEMPTS):
             self._socket.send(self._pack(request, NLM_F_DUMP))
             bodies, interrupted = self._collect(request)

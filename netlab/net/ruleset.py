@@ -13,6 +13,7 @@ Source: iptables(8), iptables-extensions(8)
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeAlias
@@ -28,6 +29,8 @@ TABLE_HOOKS: Mapping[str, tuple[str, ...]] = {
 }
 # xt_statistic keeps a probability as a 32-bit number of which 2^31 means always
 PROBABILITY_ONE = 0x80000000
+
+_PLAIN = frozenset(string.ascii_letters + string.digits + "_-")
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):
@@ -321,8 +324,9 @@ def render_rule_set(rule_set: RuleSet) -> str:
 
 
 def _is_word(value: str) -> bool:
-    return bool(value) and not any(letter in value for letter in " \t\"'\\")
+    """True for text that iptables-save prints without quotes."""
+    return bool(value) and all(letter in _PLAIN for letter in value)
 
 
 def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"')
+    return "".join(f"\\{letter}" if letter in "\\\"'" else letter for letter in value)

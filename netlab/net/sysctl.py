@@ -19,7 +19,7 @@ from netlab.net.netns import call_in_netns
 SYSCTL_FOLDER = Path("/proc/sys")
 
 SysctlRecorder: TypeAlias = Callable[[str, str], None]
-"""Called with (name, previous value) when a parameter was changed."""
+"""Called with (name, previous value) before a parameter is changed."""
 
 
 def sysctl_path(name: str) -> Path:
@@ -44,12 +44,14 @@ async def read_sysctl(netns: Path | None, name: str) -> str | None:
     return await call_in_netns(netns, read)
 
 
-def _write(name: str, value: str) -> str | None:
+def _write(name: str, value: str, record: SysctlRecorder | None) -> str | None:
     path = sysctl_path(name)
     try:
         previous = path.read_text().strip()
         if previous == value:
             return None
+        if record is not None:
+            record(name, previous)
         path.write_text(value)
     except FileNotFoundError as error:
         raise HostError(
@@ -67,7 +69,8 @@ async def write_sysctls(
 ) -> dict[str, str]:
     """Set parameters in the given order; return the previous value of those that changed.
 
-    record: told each change right after it was made, so that a crash in between loses none.
+    record: told each change right before it is made, so that a crash in between loses none; it
+    is called on another thread.
 
     Raises: HostError when the kernel lacks a parameter; NetworkError when one cannot be set.
     """
@@ -75,11 +78,9 @@ async def write_sysctls(
     def write_all() -> dict[str, str]:
         changed: dict[str, str] = {}
         for name, value in values.items():
-            previous = _write(name, value)
+            previous = _write(name, value, record)
             if previous is not None:
                 changed[name] = previous
-                if record is not None:
-                    record(name, previous)
         return changed
 
     return await call_in_netns(netns, write_all)

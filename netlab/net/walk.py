@@ -139,13 +139,13 @@ class _Walker:
     hooks: list[str] = field(default_factory=list)
     answer: str = ""
 
-    def hook(self, hook: str) -> Outcome:
-        """Take the packet through all tables of a hook."""
+    def hook(self, hook: str, *, translated: bool = False) -> Outcome:
+        """Take the packet through all tables of a hook; nat only if not yet ``translated``."""
         self.hooks.append(hook)
         for table in TABLE_ORDER:
             if hook not in TABLE_HOOKS[table]:
                 continue
-            if table == "nat" and "NEW" not in self.packet.states:
+            if table == "nat" and (translated or "NEW" not in self.packet.states):
                 continue
             chain = self.rules.chain(table, hook)
             if chain is None:
@@ -289,13 +289,18 @@ def _arrive(walker: _Walker) -> Walk:
 
 
 def _loop_back(walker: _Walker) -> Walk:
-    """A packet to the host itself leaves by lo and comes in again, already translated."""
+    """A packet to the host itself leaves by lo and comes in again with its connection entry,
+    for which the nat table has been asked already.
+    """
     walker.packet = replace(walker.packet, out_link="lo")
     outcome = walker.hook("POSTROUTING")
     if outcome != "ACCEPT":
         return walker.end(outcome)
     walker.packet = replace(walker.packet, in_link="lo", out_link="")
-    return walker.end(walker.hook("INPUT"))
+    outcome = walker.hook("PREROUTING", translated=True)
+    if outcome != "ACCEPT":
+        return walker.end(outcome)
+    return walker.end(walker.hook("INPUT", translated=True))
 
 
 def _in_net(address: IPv4Address, net: Net | None) -> bool:

@@ -56,8 +56,8 @@ class Item:
         parsed: Any = _decode(self.json)
         return dict(parsed)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Item) and other.json == self.json
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, Item) and self.json == other.json
 
     def __hash__(self) -> int:
         return hash(self.json)

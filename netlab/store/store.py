@@ -5,11 +5,15 @@ Stands where etcd and the API server's watch cache stand in Kubernetes.
 **No lost update.** All methods run on the event loop. ``latest`` shows an object with the writes
 that are queued but not yet durable; a caller that reads with it, decides and calls ``write``
 without awaiting in between has decided on the newest state, and ``write`` checks it: the expected
-revision must be that of ``latest``. Commits happen in the order of the calls. If one fails, all
-queued ones fail, so nothing that rests on it survives.
+revision must be that of ``latest``. Writes become durable in the order of the calls. If the disk
+refuses one, all that were queued after it are refused too, so nothing that rests on it survives.
 
-**Nobody sees what is not durable.** ``get``, ``records`` and watches show only committed writes; a
-write's future resolves after its commit and after ``get`` shows it.
+**Nobody sees what is not durable.** ``get``, ``records`` and watches show only durable writes; a
+write's future resolves after ``get`` shows it. A full disk refuses writes until there is space. A
+disk that fails while syncing ends all writing until a restart: what is on it is not certain then.
+
+**Group commit.** Writes queued in one turn of the event loop go into one batch of the log; batches
+appended while the disk syncs share the next sync.
 
 Memory: the JSON of each object as bytes, once. Older versions are read from disk when a watch or a
 list asks for them.
@@ -18,20 +22,43 @@ list asks for them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from netlab.api.field_errors import expired, too_old_resource_version
 from netlab.errors import StorageError
-from netlab.store.log import Change, Log, Row, locked
+from netlab.store.log import MAX_ROWS, Change, Log, Row, locked
 from netlab.store.records import Event, Item, Key, Record
+from netlab.store.syncer import Syncer
 from netlab.store.watch import QUEUE_LENGTH, Watcher
-from netlab.store.writer import Write, Writer
 
 HISTORY = 10_000
 """Revisions kept for watches and paged lists: some minutes of a busy lab, a few MB on disk."""
+
+
+COMPACT_EVERY = 256
+"""Revisions between compactions: each then takes about 2 ms."""
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+class Write(NamedTuple):
+    """One row on its way to the disk."""
+
+    row: Row
+    done: asyncio.Future[None]
+
+    @property
+    def key(self) -> Key:
+        """The object written."""
+        return Key(self.row.kind, self.row.namespace, self.row.name)
 
 
 class StaleError(Exception):
@@ -47,24 +74,25 @@ class Store:
 
     def __init__(self, path: Path, *, history: int, queue_length: int) -> None:
         self._log = Log(path)
-        self._reader = Log(path, read_only=True)
+        self._reader = Log(path, second=True)
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="netlab-store-reader")
         self._queue_length = queue_length
         self._state: dict[str, dict[str, dict[str, Record]]] = {}
         self._changed: dict[str, int] = {}
+        # queued: not in the log yet; batches: in the log, not durable yet; pending: the newest
+        # of either for each object
+        self._queued: list[Write] = []
+        self._batches: deque[list[Write]] = deque()
         self._pending: dict[Key, Write] = {}
+        self._failure: StorageError | None = None
+        self._history = history
         self._watchers: dict[str, list[Watcher]] = {}
         self._horizon = self._log.compacted
         self._revision = self._assigned = self._opened_at = self._log.newest_revision()
         for key, record in self._log.current():
             self._place(key, record)
         self.epoch = 0
-        self._writer = Writer(
-            self._log,
-            finished=self._finished,
-            compacted=self._set_horizon,
-            history=history,
-        )
+        self._syncer = Syncer(path, self._synced)
 
     # reading ------------------------------------------------------------------------------------
 
@@ -163,35 +191,79 @@ class Store:
         revision = self._assigned + 1
         json = encode(revision)
         self._assigned = revision
-        row = Row(revision, *key, uid, deleted, expected or None, json)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        write = Write(self.epoch, row, done)
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        write = Write(Row(revision, *key, uid, deleted, expected or None, json), done)
+        if not self._queued:
+            loop.call_soon(self._append)
+        self._queued.append(write)
         self._pending[key] = write
-        self._writer.submit(write)
         return Record(revision, json), done
 
-    def _finished(self, batch: Sequence[Write], error: StorageError | None) -> None:
-        if error is not None:
-            self._refuse(batch, error)
-            return
-        for write in batch:
-            self._apply(write)
-        for write in batch:
-            if not write.done.done():
-                write.done.set_result(None)
+    def _append(self) -> None:
+        """Put what is queued into the log."""
+        while self._queued:
+            batch = self._queued[:MAX_ROWS]
+            try:
+                if self._failure is not None:
+                    raise self._failure
+                self._log.append([write.row for write in batch])
+            except StorageError as error:
+                self._refuse_queued(error)
+                return
+            del self._queued[:MAX_ROWS]
+            self._batches.append(batch)
+            self._syncer.request()
+        self._compact()
 
-    def _refuse(self, batch: Sequence[Write], error: StorageError) -> None:
-        if batch[0].epoch == self.epoch:
-            self._pending.clear()
-            self.epoch += 1
-        for write in batch:
-            if not write.done.done():
-                write.done.set_exception(error)
-                write.done.exception()  # a caller that was cancelled has nobody to read it
+    def _refuse_queued(self, error: StorageError) -> None:
+        """Forget all queued writes: later ones may rest on the one that failed."""
+        refused, self._queued = self._queued, []
+        self._pending = {write.key: write for batch in self._batches for write in batch}
+        self.epoch += 1
+        for write in refused:
+            _fail(write, error)
+
+    def _synced(self, count: int, error: StorageError | None) -> None:
+        """The oldest batches are durable, or nobody knows."""
+        if error is not None or self._failure is not None:
+            self._stop_writing(error)
+            return
+        batches = [self._batches.popleft() for _ in range(count)]
+        for batch in batches:
+            for write in batch:
+                self._apply(write)
+        for batch in batches:
+            for write in batch:
+                if not write.done.done():
+                    write.done.set_result(None)
+
+    def _stop_writing(self, error: StorageError | None) -> None:
+        if self._failure is None and error is not None:
+            self._failure = error
+            log.error("%s; no more writes until a restart", error)
+        lost = [write for batch in self._batches for write in batch]
+        self._batches.clear()
+        if self._failure is not None:
+            for write in lost:
+                _fail(write, self._failure)
+            self._refuse_queued(self._failure)
+
+    def _compact(self) -> None:
+        horizon = self._revision - self._history
+        if horizon - self._horizon < min(COMPACT_EVERY, self._history):
+            return
+        try:
+            self._log.compact(horizon)
+        except StorageError as error:
+            # the log stays longer than need be; writes tell their own errors
+            log.warning("%s", error)
+            return
+        self._horizon = horizon
 
     def _apply(self, write: Write) -> None:
         row = write.row
-        key = Key(row.kind, row.namespace, row.name)
+        key = write.key
         before = self.get(key)
         if row.deleted:
             self._remove(key)
@@ -221,9 +293,6 @@ class Store:
         del members[key.name]
         if not members:
             del self._state[key.kind][key.namespace]
-
-    def _set_horizon(self, horizon: int) -> None:
-        self._horizon = horizon
 
     # watching -----------------------------------------------------------------------------------
 
@@ -262,17 +331,18 @@ class Store:
     # life ---------------------------------------------------------------------------------------
 
     async def _read(
-        self, function: Callable[..., tuple[int, list[object]]], *args: object
-    ) -> tuple[int, list[object]]:
+        self, function: Callable[..., tuple[int, list[_T]]], *args: object
+    ) -> tuple[int, list[_T]]:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
     def start(self) -> None:
         """Start to take writes."""
-        self._writer.start()
+        self._syncer.start()
 
     async def stop(self) -> None:
-        """Commit what is queued, end all watchers and close the file."""
-        await self._writer.stop()
+        """Make queued writes durable, end all watchers and close the file."""
+        self._append()
+        await self._syncer.stop()
         await asyncio.sleep(0)  # lets the last batch's callback run
         for watchers in list(self._watchers.values()):
             for watcher in list(watchers):
@@ -280,6 +350,12 @@ class Store:
         await asyncio.to_thread(self._threads.shutdown)
         self._reader.close()
         self._log.close()
+
+
+def _fail(write: Write, error: StorageError) -> None:
+    if not write.done.done():
+        write.done.set_exception(error)
+        write.done.exception()  # a caller that was cancelled has nobody to read it
 
 
 def _event_of(change: Change) -> Event:

@@ -41,6 +41,11 @@ class Watcher:
         self._waiter: asyncio.Future[None] | None = None
         self._error: ApiError | None = None
 
+    @property
+    def idle(self) -> bool:
+        """True when everything that was offered has been read."""
+        return not self._queue and self._error is None
+
     def offer(self, event: Event) -> None:
         """Queue an event if it concerns this watcher; end the watcher when it is too slow."""
         if self.namespace is not None and event.key.namespace != self.namespace:

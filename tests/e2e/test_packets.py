@@ -38,7 +38,7 @@ def _jsonpath(lab: Lab, *arguments: str) -> str:
 
 def _pod_netns(lab: Lab, pod: str) -> str:
     names = lab.run(["ip", "netns", "list"]).stdout.split()
-    return next(n for n in names if n.startswith(f"{lab.context}.") and pod in n)
+    return next(n for n in names if n.startswith(f"{lab.context}_") and pod in n)
 
 
 def test_every_way_in(system: Lab) -> None:
@@ -153,7 +153,7 @@ def test_a_hairpin_reaches_the_pod_itself(system: Lab) -> None:
     system.kubectl("wait", "--for=condition=Ready", "pod/echo", "--timeout=30s")
     answer = eventually(
         lambda: system.run(
-            ["ip", "netns", "exec", _pod_netns(system, ".echo."), "curl", "-s", "--max-time", "2",
+            ["ip", "netns", "exec", _pod_netns(system, "_echo_"), "curl", "-s", "--max-time", "2",
              f"http://{_jsonpath(system, 'svc', 'echo', '{.spec.clusterIP}')}/demo/hello"],
             check=False,
         ).stdout,

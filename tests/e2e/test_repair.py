@@ -20,7 +20,7 @@ def _status(lab: Lab, pod: str) -> dict:
 
 def _netns(lab: Lab, pod: str) -> str:
     names = lab.run(["ip", "netns", "list"]).stdout.split()
-    return next(n for n in names if n.startswith(f"{lab.context}.") and pod in n)
+    return next(n for n in names if n.startswith(f"{lab.context}_") and pod in n)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ def host_state() -> dict[str, list[str]]:
 
 def traces_of(lab_name: str) -> dict[str, list[str]]:
     """Everything on the machine that carries the lab's name; all empty after ``down``."""
-    word = re.compile(rf"(netlab[-/.]|labs/|netlab/){re.escape(lab_name)}\b")
+    word = re.compile(rf"(netlab[-/.]|labs/|netlab/){re.escape(lab_name)}(?![a-z0-9-])")
     mounts = [
         line.split()[4]
         for line in Path("/proc/self/mountinfo").read_text().splitlines()

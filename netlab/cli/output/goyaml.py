@@ -32,6 +32,9 @@ _TIMESTAMP = re.compile(
     r"([Tt][0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}(\.[0-9]+)?(Z|[-+][0-9]{2}:[0-9]{2})"
     r"| [0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}(\.[0-9]+)?)?"
 )
+WIDTH = 80
+"""The column behind which a blank becomes a line break."""
+
 _BREAKS = "\n\r\x85\u2028\u2029"
 _ESCAPES = {
     "\0": "\\0",
@@ -57,7 +60,7 @@ def to_yaml(value: Any) -> str:
     value = go_numbers(value)
     if isinstance(value, (dict, list)) and value:
         return "\n".join(_block(value, 0)) + "\n"
-    return _flow(value, 0) + "\n"
+    return _flow(value, 0, 0) + "\n"
 
 
 def _block(value: Any, indent: int) -> Iterator[str]:
@@ -69,7 +72,7 @@ def _block(value: Any, indent: int) -> Iterator[str]:
                 yield pad + "- " + next(lines)[indent + 2 :]
                 yield from lines
             else:
-                yield f"{pad}- {_flow(item, indent)}"
+                yield f"{pad}- {_flow(item, indent, indent + 2)}"
         return
     for key in sorted(value, key=natural_key):
         item = value[key]
@@ -81,16 +84,16 @@ def _block(value: Any, indent: int) -> Iterator[str]:
             yield head
             yield from _block(item, indent)
         else:
-            yield f"{head} {_flow(item, indent)}"
+            yield f"{head} {_flow(item, indent, len(head) + 1)}"
 
 
 def _key(key: str) -> str:
-    text = quote_scalar(key, 0, is_key=True)
+    text = quote_scalar(key, 0, 0, is_key=True)
     # Beyond 128 characters libyaml no longer takes a key for simple.
     return text if len(key) <= 128 else f"? {text}\n"
 
 
-def _flow(value: Any, indent: int) -> str:
+def _flow(value: Any, indent: int, column: int) -> str:
     if isinstance(value, dict):
         return "{}"
     if isinstance(value, list):
@@ -103,7 +106,7 @@ def _flow(value: Any, indent: int) -> str:
         return format_float(value)
     if isinstance(value, int):
         return str(value)
-    return quote_scalar(value, indent)
+    return quote_scalar(value, indent, column)
 
 
 def format_float(value: float) -> str:
@@ -116,19 +119,50 @@ def format_float(value: float) -> str:
     return f"{mantissa}e{sign}{exponent.lstrip('+-').zfill(2)}"
 
 
-def quote_scalar(text: str, indent: int, *, is_key: bool = False) -> str:
+def quote_scalar(text: str, indent: int, column: int, *, is_key: bool = False) -> str:
     """Return a string as a scalar in the style that Go's encoder picks.
 
-    indent: column of the line the scalar stands in; lines of a literal block stand 2 deeper.
+    indent: of the mapping or sequence the scalar stands in; further lines stand 2 deeper.
+    column: where the scalar begins; a scalar that is no key is folded behind column 80.
     """
     looks = _Looks(text)
+    pad = "\n" + " " * (indent + 2)
     if "\n" in text and not is_key:
-        return _literal(text, indent) if looks.block_allowed else _double(text)
+        if looks.block_allowed:
+            return _literal(text, indent)
+        return _double(text, "" if is_key else pad, column)
     if _means_something_else(text) or (is_key and "\n" in text):
-        return _double(text)
+        return _double(text, "" if is_key else pad, column)
     if looks.plain_allowed:
+        return text if is_key else _fold(text, pad, column, edges=True)
+    if looks.single_allowed:
+        body = text.replace("'", "''")
+        return f"'{body}'" if is_key else f"'{_fold(body, pad, column + 1, edges=False)}'"
+    return _double(text, "" if is_key else pad, column)
+
+
+def _fold(text: str, pad: str, column: int, *, edges: bool) -> str:
+    """Break a line at single blanks behind column 80; ``edges`` allows the first and last one."""
+    if column + len(text) <= WIDTH:
         return text
-    return _single(text) if looks.single_allowed else _double(text)
+    out: list[str] = []
+    last = len(text) - 1
+    before_is_blank = False
+    for at, character in enumerate(text):
+        if character != " ":
+            out.append(character)
+            column += 1
+            before_is_blank = False
+            continue
+        inside = edges or 0 < at < last
+        if not before_is_blank and column > WIDTH and inside and text[at + 1 : at + 2] != " ":
+            out.append(pad)
+            column = len(pad) - 1
+        else:
+            out.append(character)
+            column += 1
+        before_is_blank = True
+    return "".join(out)
 
 
 def _means_something_else(text: str) -> bool:
@@ -201,12 +235,23 @@ def _is_printable(character: str) -> bool:
     )
 
 
-def _single(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _double(text: str) -> str:
-    return '"' + "".join(_escape(character) for character in text) + '"'
+def _double(text: str, pad: str, column: int) -> str:
+    """Return the text in double quotes; with a ``pad``, broken at blanks behind column 80."""
+    out: list[str] = []
+    column += 1
+    last = len(text) - 1
+    before_is_blank = False
+    for at, character in enumerate(text):
+        may_break = pad and character == " " and not before_is_blank and 0 < at < last
+        if may_break and column > WIDTH:
+            after = "\\" if text[at + 1] == " " else ""
+            out.append(pad + after)
+            column = len(pad) - 1 + len(after)
+        else:
+            out.append(_escape(character))
+            column += len(out[-1])
+        before_is_blank = character == " "
+    return f'"{"".join(out)}"'
 
 
 def _escape(character: str) -> str:

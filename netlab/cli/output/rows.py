@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+EVENT_WIDTH = len("MODIFIED")
+"""The EVENT column is as wide from the start as its longest word."""
+
 _BREAKS = ("\f", "\n", "\r")
 
 
@@ -86,14 +89,14 @@ class RowPrinter:
     ) -> list[str]:
         metadata = (row.get("object") or {}).get("metadata") or {}
         labels = metadata.get("labels") or {}
-        cells = [event] if event else []
+        cells = [event.ljust(EVENT_WIDTH)] if event else []
         if self._with_namespace:
             cells.append(metadata.get("namespace", ""))
         values = row.get("cells") or ()
         for index in shown:
             text = cell_text(values[index]) if index < len(values) else ""
             cells.append(f"{self._prefix}/{text}" if self._prefix and index in names else text)
-        cells += [labels.get(key) or "<none>" for key in self._options.label_columns]
+        cells += [labels.get(key, "") for key in self._options.label_columns]
         if self._options.show_labels:
             joined = ",".join(f"{key}={labels[key]}" for key in sorted(labels))
             cells.append(joined or "<none>")

@@ -1,0 +1,100 @@
+"""Applies patches to objects: JSON patch, merge patch and strategic merge patch.
+
+Mirrors ``apiserver/pkg/endpoints/handlers/patch.go``. The result is not checked: the caller runs it
+through ``schemas.check_fields``, defaults and validation like any update. Objects and patches given
+are never changed, but results may share parts with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
+
+from netlab.api.definitions import definition_of
+from netlab.api.field_errors import bad_request
+from netlab.api.kinds import Kind
+from netlab.api.strategic_merge import strategic_merge
+from netlab.api.view import Object
+from netlab.errors import ApiError
+
+PatchType: TypeAlias = Literal["json", "merge", "strategic"]
+
+# the API server's own limit
+MAX_OPERATIONS: Final = 10_000
+
+
+def apply_patch(kind: Kind[Any], obj: Object, patch: Any, patch_type: PatchType) -> Object:
+    """Return ``obj`` with ``patch`` (parsed JSON) applied.
+
+    Raises: ApiError 400 for a malformed patch, 422 for a JSON patch that does not fit the object.
+    """
+    return apply_patch_as(definition_of(kind), obj, patch, patch_type)
+
+
+def apply_patch_as(definition: str, obj: Object, patch: Any, patch_type: PatchType) -> Object:
+    """Do what ``apply_patch`` does for a type that is no served kind, such as Scale.
+
+    definition: ``io.k8s.api.autoscaling.v1.Scale``; only strategic patches depend on it.
+    """
+    if patch_type == "json":
+        return _json_patch(obj, patch)
+    if not isinstance(patch, dict):
+        kind = "array" if isinstance(patch, list) else type(patch).__name__
+        message = f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+        raise bad_request(message)
+    if patch_type == "merge":
+        return merge_patch(obj, patch)
+    return strategic_merge(definition, obj, patch)
+
+
+def merge_patch(obj: Any, patch: Mapping[str, Any]) -> Object:
+    """Return ``obj`` with a merge patch applied: null removes, objects merge, the rest replaces.
+
+    Source: RFC 7386.
+    """
+    merged: Object = dict(obj) if isinstance(obj, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict):
+            merged[key] = merge_patch(merged.get(key), value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _json_patch(obj: Object, patch: Any) -> Object:
+    import jsonpatch
+
+    if not isinstance(patch, list):
+        raise bad_request(
+            "error decoding patch: json: cannot unmarshal object into Go value of type"
+            " jsonpatch.Patch"
+        )
+    if len(patch) > MAX_OPERATIONS:
+        raise ApiError(
+            413,
+            "RequestEntityTooLarge",
+            "Request entity too large: The allowed maximum operations in a JSON patch is"
+            f" {MAX_OPERATIONS}, got {len(patch)}",
+        )
+    try:
+        operations = jsonpatch.JsonPatch(patch)
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError) as error:
+        raise bad_request(f"error decoding patch: {error}") from None
+    try:
+        patched = operations.apply(obj)
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError) as error:
+        raise _does_not_fit(str(error)) from None
+    if not isinstance(patched, dict):
+        raise _does_not_fit("the patch leaves no object")
+    return patched
+
+
+def _does_not_fit(cause: str) -> ApiError:
+    return ApiError(
+        422,
+        "Invalid",
+        "the server rejected our request due to an error in our request",
+        {"causes": [{"reason": "UnexpectedServerResponse", "message": cause}]},
+    )

@@ -1,0 +1,113 @@
+"""Tells users which of the fields they wrote have no effect in netlab.
+
+netlab stores every field of Kubernetes and acts on those that a view names (see ``view``). Silence
+about the others would teach something false, so the API server sends one ``Warning:`` for each.
+Not told are fields that only inform people or machines, empty values, and values that mean what
+netlab does anyway. Give the object as the user wrote it, before admission adds to it.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+
+from netlab.api import core
+from netlab.api.kinds import Kind
+from netlab.api.view import Object, View
+
+WARNING: Final = "netlab stores this field but does not act on it"
+
+# Kinds that components write and people only read.
+_RECORDS: Final = frozenset({"Event", "Lease", "Endpoints", "EndpointSlice"})
+
+# Views that keep a part of the object as it was written; how to read that part further.
+_OPAQUE_PARTS: Final[Mapping[type[View], Mapping[str, type[View]]]] = {
+    core.PodTemplateSpec: {"spec": core.PodSpec},
+}
+
+_ANY: Final = object()
+# Fields without effect that need no warning, with the values for which that is so.
+_HARMLESS: Final[Mapping[type[View], Mapping[str, Any]]] = {
+    core.Container: {
+        "terminationMessagePath": ("/dev/termination-log",),
+        "terminationMessagePolicy": ("File",),
+    },
+    core.PodSpec: {
+        "serviceAccount": _ANY,  # the old name of serviceAccountName
+        "priority": _ANY,
+        "preemptionPolicy": ("PreemptLowerPriority",),
+        "os": ({"name": "linux"},),
+    },
+    core.ContainerPort: {"hostIP": _ANY},
+    core.ServiceSpec: {"allocateLoadBalancerNodePorts": (True,)},
+    core.ObjectFieldSelector: {"apiVersion": ("v1",)},
+    core.ServiceAccount: {"secrets": _ANY, "imagePullSecrets": _ANY},
+    core.NodeSpec: {"podCIDRs": _ANY, "providerID": _ANY},
+    core.Secret: {"stringData": _ANY},
+}
+_SKIPPED_AT_TOP: Final = frozenset({"apiVersion", "kind", "metadata", "status"})
+
+
+def inert_field_warnings(kind: Kind[Any], obj: Object) -> list[str]:
+    """Return one warning for each field of ``obj`` that is stored but has no effect.
+
+    obj: after ``schemas.check_fields``, so that every field is one of Kubernetes.
+    """
+    if kind.kind in _RECORDS:
+        return []
+    shown = {key: value for key, value in obj.items() if key not in _SKIPPED_AT_TOP}
+    return [f"{path}: {WARNING}" for path in _inert_paths(kind.view, shown, "")]
+
+
+def _inert_paths(view: type[View], part: Mapping[str, Any], path: str) -> Iterator[str]:
+    known = _children(view)
+    harmless = _HARMLESS.get(view)
+    for name, value in part.items():
+        if not value:
+            continue
+        here = f"{path}.{name}" if path else name
+        if name not in known:
+            if harmless is None or not _is_harmless(harmless, name, value):
+                yield here
+            continue
+        child = known[name]
+        if child is None:
+            continue
+        if isinstance(value, dict):
+            yield from _inert_paths(child, value, here)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                if isinstance(item, dict):
+                    yield from _inert_paths(child, item, f"{here}[{index}]")
+
+
+def _is_harmless(harmless: Mapping[str, Any], name: str, value: Any) -> bool:
+    values = harmless.get(name)
+    return values is _ANY or (values is not None and value in values)
+
+
+@cache
+def _children(view: type[View]) -> Mapping[str, type[View] | None]:
+    """The JSON fields that a view names, each with the view of its value or items, if any."""
+    opaque = _OPAQUE_PARTS.get(view, {})
+    return {
+        field.encode_name: opaque.get(field.encode_name) or _view_in(field.type)
+        for field in msgspec.structs.fields(view)
+    }
+
+
+def _view_in(annotation: Any) -> type[View] | None:
+    """Find the view in ``V``, ``V | None`` or ``tuple[V, ...]``."""
+    if isinstance(annotation, type) and issubclass(annotation, View):
+        return annotation
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is not None:
+        for argument in typing.get_args(annotation):
+            found = _view_in(argument)
+            if found is not None:
+                return found
+    return None

@@ -1,0 +1,282 @@
+"""The daemon of one lab: builds every component and owns every task.
+
+Started by ``netlab up`` as ``python -m netlab.daemon CONFIG PIPE``. All components run in one
+process on one event loop and meet only through the API server. The process stays in the host's
+network namespace; what must be in the node's is opened there (``net.netns``), so the API server
+listens on the host's loopback for kubectl and, in a sandboxed lab, inside the sandbox too.
+
+Ends on SIGTERM or SIGINT, or when a component fails for good. Pods go on running: the next daemon
+adopts them, and ``netlab down`` removes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import uvloop
+
+from netlab.api.kinds import BY_KIND
+from netlab.api.streams import NodeConnection
+from netlab.apiserver.assembly import ControlPlane, assemble
+from netlab.apiserver.bootstrap import ensure_system_objects
+from netlab.apiserver.local import LocalClient
+from netlab.apiserver.pki import Pki, ensure_pki
+from netlab.apiserver.requests import UserInfo
+from netlab.client.interface import Client
+from netlab.clock import Clock, SystemClock
+from netlab.cni.plugin import PodNetwork
+from netlab.config import LabConfig, decode_config
+from netlab.controllers.run import ControllerManager
+from netlab.dns.addon import dns_objects
+from netlab.errors import HostError, NetlabError, is_already_exists
+from netlab.kubelet.agent import Kubelet
+from netlab.net.netns import open_socket
+from netlab.nodes.kubeconfig import merge_context
+from netlab.nodes.labs import config_path, host_ledger
+from netlab.nodes.machine import node_resolv_conf, prepare_node
+from netlab.nodes.process import take_lock
+from netlab.nodes.progress import Progress
+from netlab.nodes.readiness import wait_for_dns
+from netlab.proxy.agent import ProxyAgent
+from netlab.runtime.engine import OciRuntime
+from netlab.scheduler.run import Scheduler
+from netlab.store.store import Store, open_store
+
+log = logging.getLogger("netlab.daemon")
+
+STARTUP_LIMIT_S = 60
+DNS_QUESTION = "kubernetes.default.svc"
+
+
+class Daemon:
+    """One running lab. ``run`` starts it and returns when it was told to end."""
+
+    def __init__(self, config: LabConfig, progress: Progress, clock: Clock) -> None:
+        self._config = config
+        self._progress = progress
+        self._clock = clock
+        self._ledger = host_ledger(config)
+        self._kubelet: Kubelet | None = None
+        self._proxy: ProxyAgent | None = None
+        self._controllers: ControllerManager | None = None
+        self._scheduler: Scheduler | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Start all components, report when they work, and run until ``stop`` is set.
+
+        Raises: NetlabError when the lab cannot start.
+        """
+        config = self._config
+        with self._progress.step(f"Preparing node {config.node_name} ({config.node_ip})"):
+            pki, _ = await asyncio.gather(
+                asyncio.to_thread(ensure_pki, config.state_dir / "pki", config, self._clock.now()),
+                prepare_node(config, self._ledger),
+            )
+        started_s = time.monotonic()
+        async with (
+            open_store(config.state_dir / "store.db") as store,
+            self._serve(store, pki) as plane,
+        ):
+            self._progress.told(
+                f"Starting the API server on 127.0.0.1:{config.api_port}", started_s
+            )
+            async with asyncio.TaskGroup() as group:
+                running = group.create_task(self._run_components(plane, pki))
+                await stop.wait()
+                running.cancel()
+
+    @contextlib.asynccontextmanager
+    async def _serve(self, store: Store, pki: Pki) -> AsyncIterator[ControlPlane]:
+        """Answer API requests while the context lasts; the well-known objects exist."""
+        plane = assemble(
+            store,
+            self._config,
+            pki,
+            self._clock,
+            connections=self._connection,
+            checks={
+                "apiserver": lambda: True,
+                "controller-manager": lambda: _is_set(self._controllers),
+                "scheduler": lambda: _is_set(self._scheduler),
+                "kubelet": lambda: self._kubelet is not None and self._kubelet.ready.is_set(),
+                "kube-proxy": lambda: self._proxy is not None and self._proxy.healthy(),
+            },
+        )
+        await ensure_system_objects(_client(plane, "apiserver"), self._config)
+        async with plane.server.serve(await self._listen()):
+            self._write_kubeconfig(pki)
+            yield plane
+
+    async def _listen(self) -> list[socket.socket]:
+        """Open the sockets of the API server: the host's loopback, and the node's address."""
+        config = self._config
+        host = await open_socket(
+            None,
+            socket.AF_INET,
+            socket.SOCK_STREAM,
+            bind=("127.0.0.1", config.api_port),
+            backlog=512,
+        )
+        where = "0.0.0.0" if config.netns is not None else str(config.node_ip)
+        node = await open_socket(
+            config.netns,
+            socket.AF_INET,
+            socket.SOCK_STREAM,
+            bind=(where, config.api_port),
+            backlog=512,
+        )
+        return [host, node]
+
+    def _write_kubeconfig(self, pki: Pki) -> None:
+        """Write a kubeconfig of the lab's own, for ``netlab status`` and scenarios."""
+        ca_pem, cert_pem, key_pem = pki.admin_credentials()
+        merge_context(
+            self._config.state_dir / "admin.kubeconfig",
+            self._config.context,
+            server=f"https://127.0.0.1:{self._config.api_port}",
+            ca_pem=ca_pem,
+            cert_pem=cert_pem,
+            key_pem=key_pem,
+        )
+
+    def _connection(self, node: str) -> NodeConnection | None:
+        if self._kubelet is None or node != self._config.node_name:
+            return None
+        return self._kubelet.connection
+
+    async def _run_components(self, plane: ControlPlane, pki: Pki) -> None:
+        config, clock = self._config, self._clock
+        started_s = time.monotonic()
+        runtime = OciRuntime(
+            run_dir=config.run_dir, state_dir=config.state_dir, lab_name=config.name, clock=clock
+        )
+        network = PodNetwork(
+            netns=config.netns,
+            pod_cidr=config.node_pod_cidr,
+            cluster_cidr=config.pod_cidr,
+            service_cidr=config.service_cidr,
+            state_dir=config.state_dir / "cni",
+            record=self._record_sysctl,
+        )
+        self._controllers = ControllerManager(
+            _client(plane, "kube-controller-manager"), clock, ca_pem=pki.ca_pem
+        )
+        self._scheduler = Scheduler(_client(plane, "kube-scheduler"), clock)
+        self._kubelet = Kubelet(
+            client=_client(plane, f"node:{config.node_name}", "system:nodes"),
+            runtime=runtime,
+            network=network,
+            clock=clock,
+            config=config,
+            node_name=config.node_name,
+            resolv_conf=node_resolv_conf(config),
+        )
+        self._proxy = ProxyAgent(
+            client=_client(plane, "kube-proxy"),
+            node_name=config.node_name,
+            node_ip=config.node_ip,
+            cluster_cidr=config.pod_cidr,
+            netns=config.netns,
+            clock=clock,
+            record=self._record_sysctl,
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._controllers.run())
+            group.create_task(self._scheduler.run())
+            group.create_task(self._kubelet.run())
+            group.create_task(self._proxy.run())
+            async with asyncio.timeout(STARTUP_LIMIT_S):
+                await _ensure_objects(_client(plane, "apiserver"), config)
+                await self._controllers.synced.wait()
+                await self._scheduler.synced.wait()
+                await self._proxy.synced.wait()
+                self._progress.told("Starting controllers, scheduler and kube-proxy", started_s)
+                await self._kubelet.ready.wait()
+                self._progress.told(f"Waiting until node {config.node_name} is ready", started_s)
+                await wait_for_dns(
+                    config.netns,
+                    config.dns_service_ip,
+                    f"{DNS_QUESTION}.{config.cluster_domain}",
+                    clock,
+                )
+                self._progress.told(
+                    f"Waiting until DNS answers on {config.dns_service_ip}", started_s
+                )
+            self._progress.ready()
+
+    def _record_sysctl(self, name: str, before: str) -> None:
+        self._ledger.record("sysctl", name, before)
+
+
+def _is_set(component: ControllerManager | Scheduler | None) -> bool:
+    return component is not None and component.synced.is_set()
+
+
+def _client(plane: ControlPlane, name: str, group: str = "system:masters") -> Client:
+    """Return a client that acts as one of Kubernetes' own components."""
+    user = UserInfo(f"system:{name}", groups=(group, "system:authenticated"))
+    return LocalClient(plane.registry, user)
+
+
+async def _ensure_objects(client: Client, config: LabConfig) -> None:
+    """Create the DNS server's objects where they do not exist."""
+    for obj in dns_objects(config):
+        kind = BY_KIND[(obj["apiVersion"], obj["kind"])]
+        try:
+            await client.create(kind, obj["metadata"]["namespace"], obj)
+        except NetlabError as error:
+            if not is_already_exists(error):
+                raise
+
+
+async def _main(config: LabConfig, progress: Progress) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await Daemon(config, progress, SystemClock()).run(stop)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first plain reason inside a group of exceptions."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, NetlabError):
+        return str(error)
+    if isinstance(error, TimeoutError):
+        return f"not everything worked within {STARTUP_LIMIT_S} s"
+    return f"{type(error).__name__}: {error}"
+
+
+def main() -> None:
+    """Run the daemon of the lab whose settings are in the file named by the first argument."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
+    )
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    progress = Progress(int(sys.argv[2]) if len(sys.argv) > 2 else None)
+    try:
+        config = decode_config(Path(sys.argv[1]).read_bytes())
+        take_lock(config)
+        if not config_path(config.name).exists():
+            raise HostError(f"lab {config.name} was removed while it was starting")
+        os.chdir("/")
+        uvloop.run(_main(config, progress))
+    except BaseException as error:
+        if not isinstance(error, SystemExit):
+            log.exception("the daemon ends")
+        progress.failed(_reason(error))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

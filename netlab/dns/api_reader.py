@@ -1,0 +1,183 @@
+"""List and watch over HTTPS, small: what the DNS pod needs of an API client, and no more.
+
+The pod's start is on the way to a ready cluster, and importing an HTTP library takes longer than
+everything else the server does until it answers. So this speaks HTTP/1.1 on asyncio's streams: one
+connection per request, chunked bodies, JSON lines of a watch.
+
+The credentials are the pod's: token and certificate authority in
+/var/run/secrets/kubernetes.io/serviceaccount; the token is read anew for each request, because the
+kubelet renews the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from netlab.api.kinds import Kind
+from netlab.api.view import Object
+from netlab.client.interface import ObjectList, WatchEvent
+from netlab.errors import ApiError, HostError
+
+ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+CONNECT_TIMEOUT_S = 5.0
+LIST_TIMEOUT_S = 30.0
+WATCH_IDLE_S = 600.0
+"""A watch without any event for so long is made anew: the connection may be dead."""
+MAX_LINE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ApiAddress:
+    """Where the API server is and how to prove who asks."""
+
+    host: str
+    port: int
+    ca_file: Path
+    token_file: Path
+
+    @classmethod
+    def of_pod(
+        cls, environ: Mapping[str, str] = os.environ, account_dir: Path = ACCOUNT_DIR
+    ) -> ApiAddress:
+        """Return what every pod is given.
+
+        Raises: HostError when the process does not run in a pod.
+        """
+        try:
+            host = environ["KUBERNETES_SERVICE_HOST"]
+            port = int(environ["KUBERNETES_SERVICE_PORT"])
+        except (KeyError, ValueError) as error:
+            raise HostError(f"not in a pod: {error} is missing or wrong") from error
+        return cls(host, port, account_dir / "ca.crt", account_dir / "token")
+
+
+class ApiReader:
+    """The reading half of ``client.interface.Client``."""
+
+    def __init__(self, address: ApiAddress) -> None:
+        self._address = address
+        self._tls: ssl.SSLContext | None = None
+
+    async def list(
+        self,
+        kind: Kind[Any],
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> ObjectList:
+        """Return the objects of a kind. Raises: ApiError; OSError when nobody answers."""
+        path = _path(kind, namespace, label_selector, field_selector)
+        async with asyncio.timeout(LIST_TIMEOUT_S), self._request(path) as body:
+            document = msgspec.json.decode(b"".join([piece async for piece in body]))
+        header = {"apiVersion": kind.api_version, "kind": kind.kind}
+        items: list[Object] = [header | item for item in document["items"]]
+        return ObjectList(items, document["metadata"]["resourceVersion"])
+
+    async def watch(
+        self,
+        kind: Kind[Any],
+        namespace: str | None = None,
+        *,
+        resource_version: str,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> AsyncIterator[WatchEvent]:
+        """Yield events until the server or the connection ends.
+
+        Raises: ApiError (Expired: list again); OSError when the connection breaks.
+        """
+        path = _path(kind, namespace, label_selector, field_selector)
+        query = f"watch=true&allowWatchBookmarks=true&resourceVersion={resource_version}"
+        async with self._request(f"{path}{'&' if '?' in path else '?'}{query}") as body:
+            async for line in _lines(body):
+                event = msgspec.json.decode(line)
+                if event["type"] == "ERROR":
+                    raise ApiError.from_status(event["object"])
+                yield WatchEvent(event["type"], event["object"])
+
+    @asynccontextmanager
+    async def _request(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        address = self._address
+        if self._tls is None:
+            self._tls = ssl.create_default_context(cafile=str(address.ca_file))
+        token = address.token_file.read_text().strip()
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(
+                address.host, address.port, ssl=self._tls, limit=MAX_LINE_BYTES
+            )
+        try:
+            writer.write(
+                f"GET {path} HTTP/1.1\r\nHost: {address.host}\r\nAccept: application/json\r\n"
+                f"Authorization: Bearer {token}\r\nConnection: close\r\n\r\n".encode()
+            )
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                status, headers = await _read_head(reader)
+            body = _body(reader, headers)
+            if status != 200:
+                raise _failure(status, b"".join([piece async for piece in body]))
+            yield body
+        except asyncio.IncompleteReadError as error:
+            raise ConnectionError("the API server closed the connection") from error
+        except (asyncio.LimitOverrunError, ValueError) as error:
+            raise ConnectionError(f"the API server's answer makes no sense: {error}") from error
+        finally:
+            writer.close()
+
+
+def _path(kind: Kind[Any], namespace: str | None, label_selector: str, field_selector: str) -> str:
+    terms = (("labelSelector", label_selector), ("fieldSelector", field_selector))
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in terms if value)
+    return kind.path(namespace) + (f"?{query}" if query else "")
+
+
+async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
+    lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    try:
+        status = int(lines[0].split()[1])
+    except (IndexError, ValueError) as error:
+        raise ConnectionError(f"no HTTP answer: {lines[0]!r}") from error
+    pairs = (line.partition(":") for line in lines[1:] if line)
+    return status, {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
+    if headers.get("transfer-encoding", "").lower() == "chunked":
+        while True:
+            async with asyncio.timeout(WATCH_IDLE_S):
+                size = int((await reader.readuntil(b"\r\n")).split(b";")[0], 16)
+            piece = await reader.readexactly(size + 2)
+            if size == 0:
+                return
+            yield piece[:-2]
+    elif "content-length" in headers:
+        yield await reader.readexactly(int(headers["content-length"]))
+    else:
+        while piece := await reader.read(1 << 16):
+            yield piece
+
+
+async def _lines(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    rest = b""
+    async for piece in body:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if line.strip():
+                yield line
+
+
+def _failure(status: int, body: bytes) -> ApiError:
+    try:
+        return ApiError.from_status(msgspec.json.decode(body, type=dict[str, Any]))
+    except msgspec.MsgspecError:
+        return ApiError(status, "InternalError", f"the API server answered {status}")

@@ -1,0 +1,300 @@
+"""The node agent: one worker per pod bound to the node, and the loops that wake them.
+
+Mirrors ``pkg/kubelet/kubelet.go`` ``syncLoop``. What wakes a worker: a change of its pod, the end
+of a process (``exits()`` of the runtime), a periodic listing that finds something else than the
+worker saw, a look at its network, the time to refresh its volumes, and its own alarms.
+
+The agent adopts what an earlier one left: pods whose containers run are not touched; sandboxes,
+namespaces and folders of pods that no longer exist are removed.
+
+Rules for callers: ``run()`` is one task that ends only when cancelled, and then leaves containers
+running; ``stop_all()`` ends them, and is called after ``run()`` was cancelled. All access to the
+API goes through ``client``, so the agent works in a process of its own with ``HttpsClient``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from netlab.api.core import Pod, Service
+from netlab.api.kinds import POD, SERVICE
+from netlab.api.streams import NodeConnection
+from netlab.client.events import EventRecorder
+from netlab.client.informer import Informer
+from netlab.client.interface import Client
+from netlab.clock import Clock
+from netlab.config import LabConfig
+from netlab.errors import NetlabError
+from netlab.kubelet.files import Resolver, parse_resolv_conf
+from netlab.kubelet.folders import NodeFolders
+from netlab.kubelet.heartbeat import NodeHeartbeat
+from netlab.kubelet.inventory import Inventory, Snapshot
+from netlab.kubelet.node_parts import NetnsTable, NodeParts, PodNetwork
+from netlab.kubelet.sandbox import remove_network, remove_sandbox
+from netlab.kubelet.streams import KubeletConnection
+from netlab.kubelet.worker import PodWorker
+from netlab.runtime.cri import ContainerRuntime, PodIdentity
+
+log = logging.getLogger(__name__)
+
+RELIST_S = 5.0
+NETWORK_CHECK_S = 5.0
+VOLUME_REFRESH_S = 60.0
+RETRY_S = 0.5
+STARTS_PER_PROCESSOR = 4
+"""Sandboxes and containers made at the same time: their work is done by other processes, more of
+which than this only wait for a processor."""
+
+
+class Kubelet:
+    """The agent of one node.
+
+    network: the node's pod network; its ``setup`` is called here. netns: creates and removes named
+    network namespaces (``net.netns``). services: an informer of all Services that somebody else
+    runs; None makes an own one. pod_cidr: written into the Node when it is registered. labels:
+    added to the Node's own. resolv_conf: the node's resolver settings.
+
+    ``ready`` is set as long as the node is Ready; ``connection`` serves logs and exec.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        runtime: ContainerRuntime,
+        network: PodNetwork,
+        netns: NetnsTable,
+        clock: Clock,
+        config: LabConfig,
+        node_name: str,
+        pod_cidr: IPv4Network | None = None,
+        labels: Mapping[str, str] | None = None,
+        services: Informer[Service] | None = None,
+        resolv_conf: Path = Path("/etc/resolv.conf"),
+    ) -> None:
+        self._own_services = services is None
+        events = EventRecorder(client, clock, component="kubelet", host=node_name)
+        self._parts = NodeParts(
+            client=client,
+            runtime=runtime,
+            network=network,
+            netns=netns,
+            clock=clock,
+            config=config,
+            node_name=node_name,
+            events=events,
+            services=services or Informer(client, SERVICE, clock),
+            folders=NodeFolders.of_lab(config),
+            inventory=Inventory(runtime),
+            node_resolver=lambda: read_resolver(resolv_conf, sandbox=config.sandbox),
+        )
+        self._pods = Informer(client, POD, clock, field_selector=f"spec.nodeName={node_name}")
+        self._heartbeat = NodeHeartbeat(
+            self._parts, pod_cidr=pod_cidr or config.node_pod_cidr, labels=labels or {}
+        )
+        self._slots = asyncio.Semaphore(STARTS_PER_PROCESSOR * (os.cpu_count() or 1))
+        self._workers: dict[str, PodWorker] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self.connection: NodeConnection = KubeletConnection(self._parts, self._find_worker)
+
+    @property
+    def ready(self) -> asyncio.Event:
+        """Set as long as the API server has the node as Ready."""
+        return self._heartbeat.ready
+
+    async def run(self) -> None:
+        """Run the node until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            tasks.create_task(self._parts.events.run())
+            tasks.create_task(self._heartbeat.run())
+            if self._own_services:
+                tasks.create_task(self._parts.services.run())
+            tasks.create_task(self._pods.run())
+            await self._set_up_network()
+            await self._pods.synced.wait()
+            await self._parts.services.synced.wait()
+            snapshot = await self._first_listing()
+            self._pods.on_change(self._pod_changed)
+            await self._adopt(snapshot)
+            self._heartbeat.set_problems()
+            tasks.create_task(self._watch_exits())
+            tasks.create_task(self._relist_regularly())
+            tasks.create_task(self._check_networks())
+            tasks.create_task(self._refresh_volumes())
+
+    async def _set_up_network(self) -> None:
+        while True:
+            try:
+                await self._parts.network.setup()
+                return
+            except NetlabError as error:
+                log.warning("set up pod network: %s", error)
+                self._heartbeat.set_problems(
+                    "container runtime network not ready: NetworkReady=false "
+                    f"reason:NetworkPluginNotReady message:{error}"
+                )
+            await self._parts.clock.sleep(RETRY_S)
+
+    async def _first_listing(self) -> Snapshot:
+        while True:
+            try:
+                return await self._parts.inventory.refresh()
+            except NetlabError as error:
+                log.warning("list containers: %s", error)
+                self._heartbeat.set_problems(f"container runtime is down: {error}")
+            await self._parts.clock.sleep(RETRY_S)
+
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+            gone = self._workers.get(old.metadata.uid)
+            if gone is not None:
+                gone.update(None)
+        if new is None:
+            return
+        worker = self._workers.get(new.metadata.uid)
+        if worker is not None:
+            worker.update(new)
+        else:
+            meta = new.metadata
+            self._start_worker(PodIdentity(meta.namespace, meta.name, meta.uid), new)
+
+    def _start_worker(self, identity: PodIdentity, pod: Pod | None) -> None:
+        assert self._tasks is not None, "workers exist only while the agent runs"
+        worker = PodWorker(self._parts, identity, pod, start_slots=self._slots)
+        self._workers[identity.uid] = worker
+        self._tasks.create_task(self._run_worker(worker), name=f"pod {identity.name}")
+
+    async def _run_worker(self, worker: PodWorker) -> None:
+        try:
+            await worker.run()
+        finally:
+            self._workers.pop(worker.identity.uid, None)
+
+    def _find_worker(self, namespace: str, name: str) -> PodWorker | None:
+        pod = self._pods.get(namespace, name)
+        return self._workers.get(pod.metadata.uid) if pod is not None else None
+
+    async def _adopt(self, snapshot: Snapshot) -> None:
+        """End what belongs to pods that no longer exist; the others have their workers."""
+        self._end_strangers(snapshot)
+        folders, netns = self._parts.folders, self._parts.netns
+        known = {folders.pod(worker.identity).netns_name(0) for worker in self._workers.values()}
+        for name in folders.owned_netns(netns.list_netns()):
+            if not any(name == base or name.startswith(f"{base}_") for base in known):
+                await self._remove_stray_network(name)
+        for uid in folders.known_uids() - self._workers.keys():
+            await asyncio.to_thread(folders.remove_uid, uid)
+
+    async def _remove_stray_network(self, name: str) -> None:
+        try:
+            await remove_network(self._parts, name)
+        except NetlabError as error:
+            log.warning("remove network namespace %s: %s", name, error)
+
+    def _end_strangers(self, snapshot: Snapshot) -> None:
+        for uid, identity in snapshot.identities.items():
+            if uid not in self._workers:
+                self._start_worker(identity, None)
+
+    async def _watch_exits(self) -> None:
+        while True:
+            try:
+                async for process_id in self._parts.runtime.exits():
+                    snapshot = await self._parts.inventory.refresh()
+                    worker = self._workers.get(snapshot.owners.get(process_id, ""))
+                    if worker is not None:
+                        worker.wake()
+            except NetlabError as error:
+                log.warning("watch the ends of containers: %s", error)
+            await self._parts.clock.sleep(RETRY_S)
+
+    async def _relist_regularly(self) -> None:
+        while True:
+            await self._parts.clock.sleep(RELIST_S)
+            try:
+                snapshot = await self._parts.inventory.refresh()
+            except NetlabError as error:
+                log.warning("list containers: %s", error)
+                self._heartbeat.set_problems(f"container runtime is down: {error}")
+                continue
+            self._heartbeat.set_problems()
+            self._end_strangers(snapshot)
+            for uid, worker in list(self._workers.items()):
+                seen = worker.observed
+                now = snapshot.pod(uid)
+                if (seen.sandboxes, seen.containers) != (now.sandboxes, now.containers):
+                    worker.wake()
+
+    async def _check_networks(self) -> None:
+        while True:
+            await self._parts.clock.sleep(NETWORK_CHECK_S)
+            for worker in list(self._workers.values()):
+                try:
+                    await self._check_network(worker)
+                except NetlabError as error:
+                    log.warning("check network of pod %s: %s", worker.identity.name, error)
+
+    async def _check_network(self, worker: PodWorker) -> None:
+        sandbox = worker.observed.sandbox
+        if sandbox is None or worker.pod is None or worker.pod.metadata.deletion_timestamp:
+            return
+        netns = sandbox.config.netns
+        if netns.name not in self._parts.netns.list_netns():
+            # somebody removed the namespace's name: the sandbox can only be made anew
+            await self._parts.runtime.stop_sandbox(sandbox.id)
+            worker.wake()
+            return
+        faults = await self._parts.network.check(container_id=netns.name, pod_netns=netns)
+        if faults and worker.observed.sandbox == sandbox:
+            worker.note_network_faults(faults)
+
+    async def _refresh_volumes(self) -> None:
+        while True:
+            await self._parts.clock.sleep(VOLUME_REFRESH_S)
+            for worker in list(self._workers.values()):
+                worker.refresh_volumes()
+
+    async def stop_all(self) -> None:
+        """Kill all pods of the node at once, without telling the API server.
+
+        Raises: ExceptionGroup of what could not be removed, after trying everything.
+        """
+        runtime = self._parts.runtime
+        snapshot = await self._parts.inventory.refresh()
+        containers = [c for pod in snapshot.pods.values() for c in pod.containers]
+        sandboxes = [s for pod in snapshot.pods.values() for s in pod.sandboxes]
+
+        async def end(container_id: str) -> None:
+            async with self._slots:
+                await runtime.stop_container(container_id, grace_period_s=0)
+                await runtime.remove_container(container_id)
+
+        results: list[object] = await asyncio.gather(
+            *(end(container.id) for container in containers), return_exceptions=True
+        )
+        results += await asyncio.gather(
+            *(remove_sandbox(self._parts, sandbox) for sandbox in sandboxes),
+            return_exceptions=True,
+        )
+        errors = [result for result in results if isinstance(result, Exception)]
+        if errors:
+            raise ExceptionGroup("stop all pods", errors)
+
+
+def read_resolver(path: Path, *, sandbox: bool) -> Resolver:
+    """Return the node's resolver settings.
+
+    A sandboxed node is cut off from the machine's network, so the machine's search domains, which
+    nothing there could answer, are left out.
+    """
+    try:
+        resolver = parse_resolv_conf(path.read_text())
+    except OSError:
+        return Resolver()
+    return Resolver(resolver.nameservers) if sandbox else resolver

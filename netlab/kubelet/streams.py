@@ -1,0 +1,172 @@
+"""Serves what the API server asks of this node: container logs and processes in containers.
+
+Mirrors the kubelet's ``GetContainerLogs`` (with ``validateContainerLogStatus``) and ``GetExec``.
+``KubeletConnection`` is the node's ``NodeConnection``.
+
+Rules for callers: ``logs`` yields one empty piece as soon as the request has proved valid, so that
+a response can begin before a quiet container writes its first line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+from netlab.api.core import ContainerStatus, Pod, PodStatus
+from netlab.api.kinds import POD
+from netlab.api.streams import ExecProcess, LogOptions
+from netlab.errors import ApiError, ContainerError
+from netlab.kubelet.inventory import Inventory
+from netlab.kubelet.logs import read_log
+from netlab.kubelet.node_parts import NodeParts
+from netlab.kubelet.plan import Observed
+from netlab.kubelet.status import CONTAINER_ID_SCHEME
+from netlab.kubelet.worker import PodWorker
+from netlab.runtime.cri import ContainerPhase, ContainerState, PodIdentity
+
+FindWorker = Callable[[str, str], PodWorker | None]
+"""Returns the worker of the pod of that namespace and name."""
+
+
+class KubeletConnection:
+    """Logs and exec for the pods of one node; see ``api.streams.NodeConnection``."""
+
+    def __init__(self, parts: NodeParts, find_worker: FindWorker) -> None:
+        self._parts = parts
+        self._find_worker = find_worker
+
+    async def logs(
+        self, namespace: str, pod: str, container: str, options: LogOptions
+    ) -> AsyncIterator[bytes]:
+        """Yield the log of a container, or of its predecessor.
+
+        Raises: ApiError NotFound for a pod that is not here, BadRequest as the kubelet words it.
+        """
+        worker = self._worker(namespace, pod)
+        container_id = log_container(_status(worker), pod, container, previous=options.previous)
+        observed = (await self._parts.inventory.refresh()).pod(worker.identity.uid)
+        path = log_path(observed, container_id)
+        if path is None:
+            raise _bad_request(
+                f"unable to retrieve container logs for {CONTAINER_ID_SCHEME}{container_id}"
+            )
+        yield b""
+        ended = _ended_test(self._parts.inventory, worker.identity, container_id)
+        async for piece in read_log(path, options, clock=self._parts.clock, ended=ended):
+            yield piece
+
+    async def exec(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        argv: Sequence[str],
+        *,
+        stdin: bool,
+        tty: bool,
+    ) -> ExecProcess:
+        """Start a process in a running container.
+
+        Raises: ApiError NotFound for an unknown pod or container, BadRequest when the container
+        does not run or the process cannot be started.
+        """
+        worker = self._worker(namespace, pod)
+        known = worker.pod
+        if known is not None and all(c.name != container for c in known.spec.containers):
+            raise _not_found_container(container)
+        observed = (await self._parts.inventory.refresh()).pod(worker.identity.uid)
+        state = running_container(observed, container)
+        try:
+            return await self._parts.runtime.exec(state.id, argv, stdin=stdin, tty=tty)
+        except ContainerError as error:
+            raise ApiError(500, "InternalError", str(error)) from error
+
+    def _worker(self, namespace: str, pod: str) -> PodWorker:
+        worker = self._find_worker(namespace, pod)
+        if worker is None:
+            raise ApiError(
+                404, "NotFound", f'pods "{pod}" not found', {"name": pod, "kind": POD.plural}
+            )
+        return worker
+
+
+def running_container(observed: Observed, container: str) -> ContainerState:
+    """Return the container that a process can be started in.
+
+    Raises: ApiError.
+    """
+    states = observed.states(container)
+    if not states or states[0].phase is ContainerPhase.CREATED:
+        raise _not_found_container(container)
+    if states[0].phase is ContainerPhase.EXITED:
+        raise _bad_request("cannot exec in a stopped container")
+    return states[0]
+
+
+def _not_found_container(container: str) -> ApiError:
+    return ApiError(404, "NotFound", f'container not found ("{container}")')
+
+
+def _bad_request(message: str) -> ApiError:
+    return ApiError(400, "BadRequest", message)
+
+
+def _status(worker: PodWorker) -> PodStatus:
+    latest = worker.status
+    if latest is not None:
+        return PodStatus.parse(latest)
+    pod: Pod | None = worker.pod
+    return pod.status if pod is not None else PodStatus()
+
+
+def log_container(status: PodStatus, pod: str, container: str, *, previous: bool) -> str:
+    """Return the id of the container whose log is meant.
+
+    Raises: ApiError BadRequest when there is none yet.
+    """
+    found = next((s for s in status.container_statuses if s.name == container), None)
+    if found is None:
+        raise _bad_request(f'container "{container}" in pod "{pod}" is not available')
+    last = found.last_state.terminated
+    if previous:
+        if last is None or not last.container_id:
+            message = f'previous terminated container "{container}" in pod "{pod}" not found'
+            raise _bad_request(message)
+        return last.container_id.removeprefix(CONTAINER_ID_SCHEME)
+    state = found.state
+    if state.running is not None:
+        return found.container_id.removeprefix(CONTAINER_ID_SCHEME)
+    ended = state.terminated or last
+    if ended is not None:
+        if not ended.container_id:
+            raise _bad_request(f'container "{container}" in pod "{pod}" is terminated')
+        return ended.container_id.removeprefix(CONTAINER_ID_SCHEME)
+    raise _bad_request(_waiting_text(found, pod))
+
+
+def _waiting_text(status: ContainerStatus, pod: str) -> str:
+    subject = f'container "{status.name}" in pod "{pod}" is waiting to start'
+    if status.state.waiting is None:
+        return f"{subject} - no logs yet"
+    reason = status.state.waiting.reason
+    if reason == "ErrImagePull":
+        return f"{subject}: image can't be pulled"
+    if reason == "ImagePullBackOff":
+        return f"{subject}: trying and failing to pull image"
+    return f"{subject}: {reason}"
+
+
+def log_path(observed: Observed, container_id: str) -> Path | None:
+    """Return the log file of a container that still exists."""
+    return next((c.log_path for c in observed.containers if c.id == container_id), None)
+
+
+def _ended_test(
+    inventory: Inventory, identity: PodIdentity, container_id: str
+) -> Callable[[], bool]:
+    def ended() -> bool:
+        containers = inventory.snapshot.pod(identity.uid).containers
+        state = next((c for c in containers if c.id == container_id), None)
+        return state is None or state.phase is ContainerPhase.EXITED
+
+    return ended

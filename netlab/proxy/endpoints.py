@@ -1,0 +1,123 @@
+"""Choose endpoints: which of a Service's endpoints may get traffic, from where.
+
+Mirrors kube-proxy ``pkg/proxy/endpointslicecache.go`` and ``topology.go``
+``CategorizeEndpoints``. Ready endpoints are used; when there is none, those that are shutting
+down but still serve. Left out: topology hints (zones and same-node preference).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address
+
+import msgspec
+
+from netlab.api.discovery import EndpointSlice
+from netlab.proxy.services import PortSpec, parse_address
+
+
+class Backend(msgspec.Struct, frozen=True, gc=False):
+    """One endpoint of one Service port; local: on this node; slice: where it is written."""
+
+    address: IPv4Address
+    port: int
+    local: bool
+    ready: bool
+    serving: bool
+    terminating: bool
+    slice: str
+
+    @property
+    def text(self) -> str:
+        """``ip:port``, as comments and hashes spell it."""
+        return f"{self.address}:{self.port}"
+
+    @property
+    def draining(self) -> bool:
+        """True when it is shutting down but still answers."""
+        return self.serving and self.terminating
+
+
+class Choice(msgspec.Struct, frozen=True, gc=False):
+    """The endpoints to use.
+
+    cluster: for traffic that may go to any node; local: for traffic that must stay; reachable:
+    those that get a chain, in order of their text; usable: there is any, here or elsewhere.
+    """
+
+    cluster: tuple[Backend, ...] = ()
+    local: tuple[Backend, ...] = ()
+    reachable: tuple[Backend, ...] = ()
+    usable: bool = False
+
+
+def read_backends(
+    slices: Iterable[EndpointSlice], port: PortSpec, node_name: str
+) -> tuple[Backend, ...]:
+    """Return the endpoints of a Service port, in order of their text, each address once.
+
+    An address in two slices (as when it moves between them) is taken from the slice whose name
+    comes last.
+    """
+    found: dict[str, Backend] = {}
+    for endpoint_slice in sorted(slices, key=lambda one: one.metadata.name):
+        if endpoint_slice.address_type != "IPv4":
+            continue
+        for backend in _slice_backends(endpoint_slice, port, node_name):
+            found[backend.text] = backend
+    return tuple(found[text] for text in sorted(found))
+
+
+def _slice_backends(
+    endpoint_slice: EndpointSlice, port: PortSpec, node_name: str
+) -> Iterable[Backend]:
+    numbers = [
+        entry.port
+        for entry in endpoint_slice.ports
+        if entry.name == port.port_name and entry.protocol.lower() == port.protocol and entry.port
+    ]
+    for number in numbers:
+        for endpoint in endpoint_slice.endpoints:
+            address = parse_address(endpoint.addresses[0]) if endpoint.addresses else None
+            if address is None:
+                continue
+            conditions = endpoint.conditions
+            ready = conditions.ready is not False
+            yield Backend(
+                address=address,
+                port=number,
+                local=endpoint.node_name == node_name,
+                ready=ready,
+                serving=ready if conditions.serving is None else conditions.serving,
+                terminating=bool(conditions.terminating),
+                slice=endpoint_slice.metadata.name,
+            )
+
+
+def _ready_or_draining(
+    backends: tuple[Backend, ...], belongs: Callable[[Backend], bool]
+) -> tuple[tuple[Backend, ...], bool]:
+    """Return the ready ones, or else the draining ones and True."""
+    ready = tuple(one for one in backends if belongs(one) and one.ready)
+    if ready:
+        return ready, False
+    return tuple(one for one in backends if belongs(one) and one.draining), True
+
+
+def choose_backends(backends: tuple[Backend, ...], port: PortSpec) -> Choice:
+    """Return which endpoints to use for a Service port."""
+    cluster: tuple[Backend, ...] = ()
+    local: tuple[Backend, ...] = ()
+    draining = False
+    if port.uses_cluster_endpoints:
+        cluster, draining = _ready_or_draining(backends, lambda _: True)
+    if not port.uses_local_endpoints:
+        return Choice(cluster, (), cluster, bool(cluster))
+    local, local_draining = _ready_or_draining(backends, lambda one: one.local)
+    usable = any(one.ready or one.draining for one in backends)
+    if not draining and not local_draining and cluster:
+        reachable = cluster  # all ready ones: the local ones are among them
+    else:
+        merged = {one.text: one for one in (*cluster, *local)}
+        reachable = tuple(merged[text] for text in sorted(merged))
+    return Choice(cluster, local, reachable, usable)

@@ -1,0 +1,157 @@
+"""conmon: the small process that stays with each container when the daemon goes.
+
+conmon launches the OCI runtime, holds the container's output, writes it to the log in the CRI
+format (``<time> stdout|stderr P|F <line>``), waits for the end and writes the exit code to a
+file. It forks twice, so the container is nobody's child but init's, and it is moved to a control
+group of the lab before that, so that a service manager that stops the daemon does not stop pods.
+
+Caller: open the conmon pidfd (``conmon.pid``) after ``launch`` and before the container starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from netlab.errors import ContainerError, HostError
+from netlab.runtime.recipe import DEFAULT_PATH
+from netlab.runtime.runtime_errors import runtime_message
+
+# Creating a container takes 40 ms; a hundred at once on one processor a few seconds.
+_CREATE_TIMEOUT_S = 120.0
+_REPORT_BYTES_MAX = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ConmonJob:
+    """One container to supervise. folder: its bundle, in which all files are made."""
+
+    container_id: str
+    name: str
+    folder: Path
+    log_path: Path
+    oci_runtime: Path
+    oci_root: Path
+    stdin: bool = False
+    tty: bool = False
+
+
+class _Report(msgspec.Struct):
+    """What conmon says on its pipe: the container's pid, or -1 and why not."""
+
+    data: int = -1
+    message: str = ""
+
+
+def conmon_argv(job: ConmonJob) -> list[str]:
+    """Return conmon's command line.
+
+    ``--no-sync-log``: otherwise each exit syncs the whole file system of the log.
+    ``--full-attach``: the socket lies in the bundle, under its full path.
+    """
+    argv = ["conmon", "--api-version", "1"]
+    argv += ["--cid", job.container_id, "--cuuid", job.container_id, "--name", job.name]
+    argv += ["--runtime", str(job.oci_runtime), "--runtime-arg", f"--root={job.oci_root}"]
+    argv += ["--bundle", str(job.folder), "--persist-dir", str(job.folder)]
+    argv += ["--container-pidfile", str(job.folder / "pid")]
+    argv += ["--conmon-pidfile", str(job.folder / "conmon.pid")]
+    argv += ["--exit-dir", str(job.folder / "exit")]
+    argv += ["--socket-dir-path", str(job.folder), "--full-attach"]
+    argv += ["--log-path", f"k8s-file:{job.log_path}", "--log-level", "error", "--no-sync-log"]
+    if job.stdin:
+        argv += ["--stdin", "--leave-stdin-open"]
+    if job.tty:
+        argv.append("--terminal")
+    return argv
+
+
+async def launch(job: ConmonJob, *, settle: Callable[[int], None]) -> int:
+    """Create (not start) a container under a new conmon; return the container's pid.
+
+    settle: called with conmon's pid while it still waits, to move it to its control group.
+    Raises: ContainerError with the OCI runtime's reason; HostError when conmon is missing.
+    """
+    report_read, report_write = os.pipe()
+    start_read, start_write = os.pipe()
+    try:
+        process = await _spawn(job, report_write, start_read)
+        os.close(report_write)
+        report_write = -1
+        settle(process.pid)
+        os.write(start_write, b"\0")
+        async with asyncio.timeout(_CREATE_TIMEOUT_S):
+            text = await _read_all(report_read)
+            await process.wait()
+    except TimeoutError as error:
+        raise ContainerError(f"conmon: no answer within {_CREATE_TIMEOUT_S:g} s") from error
+    finally:
+        for descriptor in (report_read, report_write, start_read, start_write):
+            if descriptor >= 0:
+                os.close(descriptor)
+    return _pid_of(text, job.folder / "conmon.err")
+
+
+async def _spawn(job: ConmonJob, report: int, start: int) -> asyncio.subprocess.Process:
+    (job.folder / "exit").mkdir(exist_ok=True)
+    environment = {
+        "PATH": DEFAULT_PATH,
+        "_OCI_SYNCPIPE": str(report),
+        "_OCI_STARTPIPE": str(start),
+    }
+    # A file, not a pipe: conmon keeps it open for as long as the container lives.
+    with (job.folder / "conmon.err").open("wb") as errors:
+        try:
+            return await asyncio.create_subprocess_exec(
+                *conmon_argv(job),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=errors,
+                pass_fds=(report, start),
+                env=environment,
+            )
+        except FileNotFoundError as error:
+            raise HostError(
+                "conmon: not installed; run: sudo apt-get install conmon"
+            ) from error
+
+
+async def _read_all(descriptor: int) -> bytes:
+    """Return what conmon writes up to its first newline, or up to the end of the pipe."""
+    loop = asyncio.get_running_loop()
+    os.set_blocking(descriptor, False)
+    text = b""
+    while not text.endswith(b"\n") and len(text) < _REPORT_BYTES_MAX:
+        readable: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(descriptor, _wake, readable)
+        try:
+            await readable
+        finally:
+            loop.remove_reader(descriptor)
+        with contextlib.suppress(BlockingIOError):
+            piece = os.read(descriptor, 65536)
+            if not piece:
+                break
+            text += piece
+    return text
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _pid_of(text: bytes, errors: Path) -> int:
+    try:
+        report = msgspec.json.decode(text, type=_Report)
+    except msgspec.MsgspecError:
+        report = _Report()
+    if report.data > 0:
+        return report.data
+    said = report.message or errors.read_text(errors="replace")
+    raise ContainerError(f"OCI runtime create failed: {runtime_message(said)}")

@@ -1,0 +1,230 @@
+"""What the root file system of a built-in image holds: folders, links and files, as data.
+
+Pure. Four kinds of root (see ``recipe.RootKind``):
+
+- ``busybox``: one static program and a link per applet; nothing of the host's /usr.
+- ``python``: a busybox root, and the host's libraries and Python interpreter bound below it.
+- ``host-usr``: the host's programs, with /usr/local hidden.
+- ``pause``: the one static program that holds a pod's namespaces.
+
+Each has an /etc of its own: a container never sees the host's users, passwords, keys or home
+folders. What comes from the host is bound read-only (``host_binds``) or is a public file that is
+copied (certificate authorities, the loader's cache).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from netlab.runtime.cri import Mount
+from netlab.runtime.recipe import RootKind
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A folder of the root."""
+
+    path: str
+    mode: int = 0o755
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A symbolic link of the root."""
+
+    path: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextFile:
+    """A small file with this content."""
+
+    path: str
+    content: str = ""
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedFile:
+    """A copy of a file of the host; left out when the host has none and optional is set."""
+
+    path: str
+    source: Path
+    mode: int = 0o644
+    optional: bool = False
+
+
+Entry = Directory | Link | TextFile | CopiedFile
+
+
+@dataclass(frozen=True, slots=True)
+class HostParts:
+    """Where the host keeps what built-in images share.
+
+    python: the interpreter's real file; python_prefix: ``sys.base_prefix``; venv: ``sys.prefix``;
+    package: the folder of the netlab package. applets: paths without the leading slash, as
+    ``busybox --list-full`` prints them. loader_links: links in /usr/lib64 (name, target).
+    """
+
+    python: Path
+    python_prefix: Path
+    venv: Path
+    package: Path
+    busybox: Path
+    catatonit: Path
+    applets: Sequence[str] = ()
+    loader_links: Sequence[tuple[str, str]] = ()
+    usr: Path = Path("/usr")
+
+
+_USERS = """root:x:0:0:root:/root:/bin/sh
+daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
+bin:x:2:2:bin:/bin:/usr/sbin/nologin
+mongodb:x:999:999:mongodb:/home/mongodb:/usr/sbin/nologin
+nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+"""
+_GROUPS = """root:x:0:
+daemon:x:1:
+bin:x:2:
+tty:x:5:
+mongodb:x:999:
+nogroup:x:65534:
+"""
+_NSSWITCH = """passwd: files
+group: files
+hosts: files dns
+services: files
+protocols: files
+"""
+_OS_RELEASE = """ID=netlab
+NAME="netlab"
+PRETTY_NAME="netlab built-in image"
+"""
+
+_TOP = ("dev", "etc", "home", "media", "mnt", "proc", "run", "srv", "sys", "usr", "var")
+_VAR = ("var/cache", "var/lib", "var/log", "var/spool")
+
+
+def base_entries(kind: RootKind, host: HostParts) -> list[Entry]:
+    """Return the root of a kind, parents before what they hold."""
+    if kind is RootKind.PAUSE:
+        # runc wants the mount points of /proc and /dev to exist in a read-only root.
+        return [
+            Directory("dev"),
+            Directory("proc"),
+            Directory("sys"),
+            CopiedFile("pause", host.catatonit, 0o755),
+        ]
+    entries: list[Entry] = [Directory(name) for name in (*_TOP, *_VAR)]
+    entries += [
+        Directory("root", 0o700),
+        Directory("tmp", 0o1777),
+        Directory("var/tmp", 0o1777),
+        Directory("etc/ssl"),
+        Directory("etc/ssl/certs"),
+        Link("var/run", "/run"),
+    ]
+    entries += _etc_entries()
+    if kind is RootKind.HOST_USR:
+        entries += [Link(name, f"usr/{name}") for name in ("bin", "lib", "lib32", "lib64", "sbin")]
+        entries.append(_loader_cache())
+        return entries
+    entries += _busybox_entries(host)
+    if kind is RootKind.PYTHON:
+        entries += _python_entries(host)
+    else:
+        entries.append(Directory("lib"))
+    return entries
+
+
+def image_entries(
+    files: Iterable[tuple[str, Path, int]], directories: Sequence[str]
+) -> list[Entry]:
+    """Return an image's own layer: its files (path inside, source, mode) and their folders."""
+    files = list(files)
+    parents = {PurePosixPath(path.lstrip("/")) for path in directories}
+    for path, _source, _mode in files:
+        parents.update(PurePosixPath(path.lstrip("/")).parents)
+    for folder in list(parents):
+        parents.update(folder.parents)
+    parents.discard(PurePosixPath())
+    ordered = sorted(parents, key=lambda folder: (len(folder.parts), folder))
+    entries: list[Entry] = [Directory(str(folder)) for folder in ordered]
+    entries += [CopiedFile(path.lstrip("/"), source, mode) for path, source, mode in files]
+    return entries
+
+
+def host_binds(kind: RootKind, host: HostParts, *, venv: bool) -> list[Mount]:
+    """Return what of the host an image's containers see, read-only.
+
+    The targets are the host's own paths, because an interpreter finds its library beside itself
+    and a virtual environment holds absolute paths.
+    """
+    if kind is RootKind.HOST_USR:
+        return [Mount(host.usr, "/usr", read_only=True)]
+    if kind is not RootKind.PYTHON:
+        return []
+    binds = [Mount(host.usr / "lib", "/usr/lib", read_only=True)]
+    if host.python_prefix == host.usr:
+        binds.append(Mount(host.python, str(host.python), read_only=True))
+    else:
+        binds.append(Mount(host.python_prefix, str(host.python_prefix), read_only=True))
+    if venv:
+        if host.venv != host.python_prefix:
+            binds.append(Mount(host.venv, str(host.venv), read_only=True))
+        if not host.package.is_relative_to(host.venv):
+            binds.append(Mount(host.package, str(host.package), read_only=True))
+    return binds
+
+
+def hidden_paths(kind: RootKind) -> list[str]:
+    """Return paths that an empty folder covers: /usr/local may hold what is not the system's."""
+    return ["/usr/local"] if kind is RootKind.HOST_USR else []
+
+
+def _etc_entries() -> list[Entry]:
+    ca_bundle = "etc/ssl/certs/ca-certificates.crt"
+    return [
+        TextFile("etc/passwd", _USERS),
+        TextFile("etc/group", _GROUPS),
+        TextFile("etc/nsswitch.conf", _NSSWITCH),
+        TextFile("etc/os-release", _OS_RELEASE),
+        TextFile("etc/shells", "/bin/sh\n"),
+        # Mount points of what the kubelet writes per pod.
+        TextFile("etc/hosts"),
+        TextFile("etc/hostname"),
+        TextFile("etc/resolv.conf"),
+        CopiedFile("etc/services", Path("/etc/services"), optional=True),
+        CopiedFile("etc/protocols", Path("/etc/protocols"), optional=True),
+        CopiedFile(ca_bundle, Path("/") / ca_bundle, optional=True),
+    ]
+
+
+def _loader_cache() -> Entry:
+    return CopiedFile("etc/ld.so.cache", Path("/etc/ld.so.cache"), optional=True)
+
+
+def _busybox_entries(host: HostParts) -> list[Entry]:
+    folders = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/local", "usr/local/bin", "usr/lib")
+    entries: list[Entry] = [Directory(folder) for folder in folders]
+    entries.append(CopiedFile("bin/busybox", host.busybox, 0o755))
+    entries += [Link(path, "/bin/busybox") for path in host.applets if path != "bin/busybox"]
+    return entries
+
+
+def _python_entries(host: HostParts) -> list[Entry]:
+    entries: list[Entry] = [
+        Link("lib", "usr/lib"),
+        Link("lib64", "usr/lib64"),
+        Directory("usr/lib64"),
+        Link("usr/bin/python3", str(host.python)),
+        _loader_cache(),
+    ]
+    entries += [Link(f"usr/lib64/{name}", target) for name, target in host.loader_links]
+    if host.python_prefix == host.usr:
+        # The file that the interpreter is bound over; without it every container would get one.
+        entries.append(TextFile(str(host.python).lstrip("/"), mode=0o755))
+    return entries

@@ -1,0 +1,111 @@
+"""Which OCI runtime works on this machine: crun, else runc.
+
+crun is smaller and faster; old versions (1.8, Debian 12) refuse hosts with cgroup v1 or hybrid
+hierarchies, where runc works. Asking versions is guessing, so a container that prints its
+version and ends is run once; the answer is kept for this boot and these files.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from netlab.command import run
+from netlab.errors import CommandError, HostError
+from netlab.runtime.recipe import DEFAULT_PATH
+from netlab.runtime.records import read_record, write_record
+from netlab.runtime.runtime_errors import runtime_message
+
+CANDIDATES = ("crun", "runc")
+_TRIAL_TIMEOUT_S = 20.0
+
+
+class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The runtime that works, and what the answer depends on."""
+
+    path: str
+    boot_id: str
+    candidates: list[str]
+
+
+def boot_id() -> str:
+    """Return the kernel's name for this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+async def find_oci_runtime(*, pause_layer: Path, cache: Path, oci_root: Path, cgroup: str) -> Path:
+    """Return the OCI runtime to use.
+
+    pause_layer: a root with /pause; cache: file that keeps the answer.
+    Raises: HostError naming the Debian package, or why each candidate failed.
+    """
+    found = {name: which for name in CANDIDATES if (which := shutil.which(name, path=DEFAULT_PATH))}
+    if not found:
+        raise HostError("no OCI runtime is installed; run: sudo apt-get install crun runc")
+    candidates = [_fingerprint(Path(path)) for path in found.values()]
+    kept = read_record(cache, ProbeResult)
+    if kept and (kept.boot_id, kept.candidates) == (boot_id(), candidates):
+        return Path(kept.path)
+    failures: list[str] = []
+    for name, path in found.items():
+        failure = await _try_runtime(Path(path), pause_layer, oci_root, cgroup)
+        if failure is None:
+            result = ProbeResult(path=path, boot_id=boot_id(), candidates=candidates)
+            write_record(cache, result)
+            return Path(path)
+        failures.append(f"{name}: {failure}")
+    missing = [name for name in CANDIDATES if name not in found]
+    hint = f"; try: sudo apt-get install {' '.join(missing)}" if missing else ""
+    raise HostError(f"no OCI runtime works here: {'; '.join(failures)}{hint}")
+
+
+async def _try_runtime(
+    runtime: Path, pause_layer: Path, oci_root: Path, cgroup: str
+) -> str | None:
+    """Return None when a container ran, else the cause."""
+    bundle = Path(tempfile.mkdtemp(prefix="probe-", dir=oci_root.parent))
+    container = f"netlab-probe-{bundle.name}"
+    try:
+        spec = _trial_spec(pause_layer, ("/pause", "-V"), cgroup)
+        (bundle / "config.json").write_bytes(msgspec.json.encode(spec))
+        argv = [str(runtime), "--root", str(oci_root), "run", "--bundle", str(bundle), container]
+        await run(argv, timeout_s=_TRIAL_TIMEOUT_S)
+    except CommandError as error:
+        await run(
+            [str(runtime), "--root", str(oci_root), "delete", "--force", container],
+            timeout_s=_TRIAL_TIMEOUT_S,
+            check=False,
+        )
+        return runtime_message(error.stderr)
+    finally:
+        shutil.rmtree(bundle, ignore_errors=True)
+    return None
+
+
+def _trial_spec(root: Path, argv: Sequence[str], cgroup: str) -> dict[str, object]:
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": False,
+            "user": {"uid": 0, "gid": 0},
+            "args": list(argv),
+            "env": [f"PATH={DEFAULT_PATH}"],
+            "cwd": "/",
+        },
+        "root": {"path": str(root), "readonly": True},
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+        "linux": {
+            "cgroupsPath": cgroup,
+            "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")],
+            "resources": {"devices": [{"allow": False, "access": "rwm"}]},
+        },
+    }
+
+
+def _fingerprint(path: Path) -> str:
+    info = path.stat()
+    return f"{path}:{info.st_size}:{info.st_mtime_ns}"

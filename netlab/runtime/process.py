@@ -1,0 +1,69 @@
+"""Processes that are not our children: found again by control group, held by pidfd.
+
+conmon, pause and the containers outlive the daemon, and a pid may be given to another process
+meanwhile. A pid read from a file is trusted only when its control group or its command line says
+that it is ours; from then on a pidfd stands for exactly that process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from pathlib import Path
+
+
+def read_pid(path: Path) -> int:
+    """Return the pid in a pid file, or 0 when there is none yet."""
+    try:
+        return int(path.read_text() or 0)
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def open_member(pid: int, group: str) -> int | None:
+    """Return a pidfd of a process when it is in a control group; None when it is not or ended."""
+    return _open_checked(pid, Path(f"/proc/{pid}/cgroup"), f"{group}\n".encode())
+
+
+def open_command(pid: int, argument: str) -> int | None:
+    """Return a pidfd of a process when its command line has an argument; None otherwise."""
+    return _open_checked(pid, Path(f"/proc/{pid}/cmdline"), f"\0{argument}\0".encode())
+
+
+def has_ended(pidfd: int) -> bool:
+    """True when the process has ended (a zombie has)."""
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    return bool(poller.poll(0))
+
+
+def send_signal(pidfd: int, number: int) -> None:
+    """Send a signal; nothing happens when the process is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, number)
+
+
+def reap(pidfd: int) -> None:
+    """Collect an ended process when it became our child (we are a subreaper or pid 1)."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+
+
+def _open_checked(pid: int, witness: Path, expected: bytes) -> int | None:
+    if pid <= 0:
+        return None
+    try:
+        pidfd = os.pidfd_open(pid)
+    except (ProcessLookupError, OSError):
+        return None
+    # After opening: the process that the pidfd stands for is the one whose files we read.
+    try:
+        ours = expected in witness.read_bytes() and not has_ended(pidfd)
+    except OSError:
+        ours = False
+    if not ours:
+        os.close(pidfd)
+        return None
+    return pidfd

@@ -1,0 +1,163 @@
+"""Taking sandboxes and containers apart, from their records alone.
+
+Synchronous and free of the OCI runtime, so that the running engine, the recovery after a crash
+and ``netlab down`` after a ``kill -9`` use the same code. Every step succeeds when there is nothing
+left to do, and a failure does not stop the steps after it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from netlab.errors import ContainerError
+from netlab.runtime.cgroups import (
+    Hierarchy,
+    kill_processes,
+    lab_group,
+    pod_group,
+    process_ids,
+    remove_group,
+    remove_parent_if_empty,
+)
+from netlab.runtime.mounts import mounts_below, unmount
+from netlab.runtime.records import RuntimePaths, record_folders
+
+
+def tear_down_container(
+    paths: RuntimePaths, hierarchies: Sequence[Hierarchy], container_id: str, cgroup: str
+) -> None:
+    """Kill and remove one container and all it left.
+
+    Raises: ContainerError telling every step that failed.
+    """
+    folder = paths.container(container_id)
+    _each(
+        f"container {container_id}",
+        lambda: kill_processes(hierarchies, cgroup),
+        lambda: remove_group(hierarchies, cgroup),
+        lambda: _remove_tree(paths.oci_root / container_id),
+        lambda: unmount(folder / "rootfs"),
+        lambda: _remove_tree(paths.writable / container_id),
+        # Last: while the record is there, a repetition finds the rest.
+        lambda: _remove_tree(folder),
+    )
+
+
+def tear_down_sandbox(
+    paths: RuntimePaths, hierarchies: Sequence[Hierarchy], sandbox_id: str, cgroup: str
+) -> None:
+    """Kill and remove one sandbox and all it left; its containers are removed before it.
+
+    Raises: ContainerError telling every step that failed.
+    """
+    folder = paths.sandbox(sandbox_id)
+    _each(
+        f"sandbox {sandbox_id}",
+        lambda: kill_processes(hierarchies, cgroup),
+        lambda: remove_group(hierarchies, cgroup),
+        lambda: _remove_empty_pod_group(hierarchies, cgroup),
+        lambda: _remove_tree(paths.oci_root / sandbox_id),
+        lambda: unmount(folder / "shm"),
+        lambda: _remove_tree(folder),
+    )
+
+
+def tear_down_lab(
+    paths: RuntimePaths, hierarchies: Sequence[Hierarchy], lab_name: str
+) -> None:
+    """Kill and remove everything the runtime made for a lab; other labs are not touched.
+
+    Works without any record: what runs is found by control group, mounts by folder.
+    Raises: ContainerError telling every step that failed.
+    """
+    group = lab_group(lab_name)
+    _each(
+        f"lab {lab_name}",
+        lambda: kill_processes(hierarchies, group),
+        lambda: remove_group(hierarchies, group),
+        lambda: remove_parent_if_empty(hierarchies, "/netlab"),
+        *(_unmounting(point) for point in mounts_below(paths.root)),
+        lambda: _remove_tree(paths.writable),
+        lambda: _remove_tree(paths.root),
+    )
+
+
+def remove_orphans(
+    paths: RuntimePaths, hierarchies: Sequence[Hierarchy], known_groups: set[str], lab_name: str
+) -> None:
+    """Remove what a crash left without a record: writable roots, runtime state, groups.
+
+    known_groups: the control groups of every recorded sandbox and container.
+    """
+    containers = {folder.name for folder in record_folders(paths.containers)}
+    sandboxes = {folder.name for folder in record_folders(paths.sandboxes)}
+    for folder in record_folders(paths.writable):
+        if folder.name not in containers:
+            _remove_tree(folder)
+    for folder in record_folders(paths.oci_root):
+        if folder.name not in containers | sandboxes:
+            _remove_tree(folder)
+    for group in _groups_of(hierarchies, lab_name) - known_groups:
+        kill_processes(hierarchies, group)
+        remove_group(hierarchies, group)
+
+
+def forget_previous_boot(paths: RuntimePaths, boot: str) -> None:
+    """Remove everything when it stems from before a reboot: no process of it can live."""
+    try:
+        same = paths.boot_id.read_text() == boot
+    except FileNotFoundError:
+        same = not paths.root.exists()
+    if not same:
+        for point in mounts_below(paths.root):
+            unmount(point)
+        _remove_tree(paths.writable)
+        _remove_tree(paths.root)
+    paths.make()
+    paths.boot_id.write_text(boot)
+
+
+def _groups_of(hierarchies: Sequence[Hierarchy], lab_name: str) -> set[str]:
+    """Return the groups of sandboxes and containers that exist: /netlab/LAB/podX/ID."""
+    found: set[str] = set()
+    for hierarchy in hierarchies:
+        base = hierarchy.mount_point / lab_group(lab_name).lstrip("/")
+        for pod in record_folders(base):
+            if pod.name.startswith("pod"):
+                own = pod_group(lab_name, pod.name.removeprefix("pod"))
+                found.update(f"{own}/{folder.name}" for folder in record_folders(pod))
+    return found
+
+
+def _remove_empty_pod_group(hierarchies: Sequence[Hierarchy], cgroup: str) -> None:
+    # A second attempt of the same pod may live in the group already.
+    pod = cgroup.rpartition("/")[0]
+    if not process_ids(hierarchies, pod):
+        remove_parent_if_empty(hierarchies, pod)
+
+
+def _unmounting(point: Path) -> Callable[[], None]:
+    return lambda: unmount(point)
+
+
+def _remove_tree(folder: Path) -> None:
+    def report(function: object, path: str, info: tuple[object, BaseException, object]) -> None:
+        del function
+        if not isinstance(info[1], FileNotFoundError):
+            raise ContainerError(f"remove {path}: {info[1]}") from info[1]
+
+    shutil.rmtree(folder, onerror=report)
+
+
+def _each(subject: str, *steps: Callable[[], None]) -> None:
+    failures: list[ContainerError] = []
+    for step in steps:
+        try:
+            step()
+        except ContainerError as error:
+            failures.append(error)
+    if failures:
+        causes = "; ".join(str(failure) for failure in failures)
+        raise ContainerError(f"{subject}: {causes}") from failures[0]

@@ -1,0 +1,131 @@
+"""Logs and channels: what is decided before and around a stream."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from netlab.api.streams import LogOptions
+from netlab.apiserver.channels import (
+    V4,
+    V5,
+    Resized,
+    StdinClosed,
+    StdinData,
+    choose_protocol,
+    exit_frame,
+    parse_frame,
+)
+from netlab.apiserver.logs import choose_container, parse_log_options
+from netlab.apiserver.streaming import ExecRequest, parse_exec
+from netlab.errors import ApiError
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def pod(*names, init=()):
+    return {
+        "metadata": {"name": "x"},
+        "spec": {
+            "containers": [{"name": name} for name in names],
+            "initContainers": [{"name": name} for name in init],
+        },
+    }
+
+
+def test_the_only_container_need_not_be_named():
+    assert choose_container(pod("a"), "") == "a"
+    assert choose_container(pod("a", "b"), "b") == "b"
+    assert choose_container(pod("a", init=("i",)), "i") == "i"
+
+
+CHOICES = {
+    "several": (
+        pod("a", "b"),
+        "",
+        "a container name must be specified for pod x, choose one of: [a b]",
+    ),
+    "with init": (
+        pod("a", "b", init=("i",)),
+        "",
+        "a container name must be specified for pod x, choose one of: [a b] "
+        "or one of the init containers: [i]",
+    ),
+    "wrong": (pod("a"), "z", "container z is not valid for pod x"),
+}
+
+
+@pytest.mark.parametrize(("obj", "wanted", "message"), CHOICES.values(), ids=CHOICES)
+def test_an_unclear_container_is_refused(obj, wanted, message):
+    with pytest.raises(ApiError) as raised:
+        choose_container(obj, wanted)
+    assert (raised.value.code, raised.value.message) == (400, message)
+
+
+def test_log_options():
+    query = {"follow": "true", "tailLines": "3", "sinceSeconds": "60", "timestamps": "1"}
+    assert parse_log_options(query, "x", NOW) == LogOptions(
+        follow=True, tail_lines=3, timestamps=True, since=NOW - timedelta(minutes=1)
+    )
+    since = parse_log_options({"sinceTime": "2026-01-01T00:00:00Z"}, "x", NOW).since
+    assert since == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+BAD_LOGS = {
+    "no number": ({"tailLines": "x"}, 400, 'strconv.ParseInt: parsing "x": invalid syntax'),
+    "negative": (
+        {"tailLines": "-1"},
+        422,
+        'PodLogOptions "x" is invalid: tailLines: Invalid value: -1: '
+        "must be greater than or equal to 0",
+    ),
+    "both": (
+        {"sinceSeconds": "1", "sinceTime": "2026-01-01T00:00:00Z"},
+        422,
+        'PodLogOptions "x" is invalid: Forbidden: at most one of `sinceTime` or `sinceSeconds` '
+        "may be specified",
+    ),
+}
+
+
+@pytest.mark.parametrize(("query", "code", "message"), BAD_LOGS.values(), ids=BAD_LOGS)
+def test_bad_log_options(query, code, message):
+    with pytest.raises(ApiError) as raised:
+        parse_log_options(query, "x", NOW)
+    assert (raised.value.code, raised.value.message) == (code, message)
+
+
+def test_exec_query_keeps_the_order_of_the_command():
+    parsed = parse_exec("command=sh&command=-c&command=exit+3&stdin=true&stdout=true&tty=false")
+    assert parsed == ExecRequest(
+        ("sh", "-c", "exit 3"), stdin=True, stdout=True, stderr=False, tty=False
+    )
+
+
+FRAMES = {
+    "stdin": (b"\x00hi", V5, StdinData(b"hi")),
+    "size": (b'\x04{"Width":80,"Height":24}', V4, Resized(80, 24)),
+    "size that is none": (b"\x04{}", V4, None),
+    "close of stdin": (b"\xff\x00", V5, StdinClosed()),
+    "close is unknown to v4": (b"\xff\x00", V4, None),
+    "output is not the caller's": (b"\x01x", V5, None),
+    "nothing": (b"", V5, None),
+}
+
+
+@pytest.mark.parametrize(("message", "protocol", "expected"), FRAMES.values(), ids=FRAMES)
+def test_frames_from_the_caller(message, protocol, expected):
+    assert parse_frame(message, protocol) == expected
+
+
+def test_the_exit_code_travels_in_the_error_channel():
+    assert exit_frame(0) == b'\x03{"metadata":{},"status":"Success"}'
+    status = msgspec.json.decode(exit_frame(3)[1:])
+    assert status["reason"] == "NonZeroExitCode"
+    assert status["details"]["causes"] == [{"reason": "ExitCode", "message": "3"}]
+
+
+def test_the_newest_protocol_wins():
+    assert choose_protocol([V4, V5]) == V5
+    assert choose_protocol(["channel.k8s.io", V4]) == V4
+    assert choose_protocol(["channel.k8s.io"]) == ""

@@ -1,0 +1,515 @@
+"""A node without root: API server, container runtime, network and clock in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netlab.api.core import Pod
+from netlab.api.kinds import BY_KIND, EVENT, NAMESPACE, POD, Kind
+from netlab.api.view import Object
+from netlab.client.interface import ObjectList, WatchEvent
+from netlab.clock import FakeClock, rfc3339
+from netlab.config import LabConfig
+from netlab.errors import ApiError, ContainerError, ImageError, NetworkError
+from netlab.kubelet.agent import Kubelet
+from netlab.runtime.cri import (
+    ContainerConfig,
+    ContainerPhase,
+    ContainerState,
+    ImageInfo,
+    SandboxConfig,
+    SandboxStatus,
+)
+
+
+def merged(target: Any, patch: Any) -> Any:
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(result.get(key), value)
+    return result
+
+
+class FakeApi:
+    """Verbs and watches over a dict, enough for a node agent."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self._versions = itertools.count(1)
+        self.objects: dict[tuple[str, str, str], Object] = {}
+        self.watchers: list[tuple[Kind[Any], asyncio.Queue[WatchEvent]]] = []
+        self.writes: list[tuple[str, str, str]] = []
+        self.refuse: Callable[[str, Kind[Any], str], ApiError | None] = lambda *_: None
+
+    def _key(self, kind: Kind[Any], namespace: str | None, name: str) -> tuple[str, str, str]:
+        return (kind.plural, (namespace or "") if kind.namespaced else "", name)
+
+    def _find(self, kind: Kind[Any], namespace: str | None, name: str) -> Object:
+        key = self._key(kind, namespace, name)
+        if key not in self.objects:
+            raise ApiError(404, "NotFound", f'{kind.group_resource} "{name}" not found')
+        return self.objects[key]
+
+    def _tell(self, kind: Kind[Any], event_type: str, obj: Object) -> None:
+        for watched, queue in self.watchers:
+            if watched is kind:
+                queue.put_nowait(WatchEvent(event_type, copy.deepcopy(obj)))
+
+    def _store(self, kind: Kind[Any], obj: Object, event_type: str) -> Object:
+        obj["metadata"]["resourceVersion"] = str(next(self._versions))
+        meta = obj["metadata"]
+        self.objects[self._key(kind, meta.get("namespace"), meta["name"])] = obj
+        self._tell(kind, event_type, obj)
+        return copy.deepcopy(obj)
+
+    def _check(self, verb: str, kind: Kind[Any], name: str) -> None:
+        self.writes.append((verb, kind.plural, name))
+        error = self.refuse(verb, kind, name)
+        if error is not None:
+            raise error
+
+    async def get(self, kind: Kind[Any], namespace: str | None, name: str) -> Object:
+        return copy.deepcopy(self._find(kind, namespace, name))
+
+    async def list(
+        self,
+        kind: Kind[Any],
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> ObjectList:
+        items = [copy.deepcopy(o) for k, o in sorted(self.objects.items()) if k[0] == kind.plural]
+        return ObjectList(items, "0")
+
+    async def watch(
+        self, kind: Kind[Any], namespace: str | None = None, **_: Any
+    ) -> AsyncIterator[WatchEvent]:
+        queue: asyncio.Queue[WatchEvent] = asyncio.Queue()
+        self.watchers.append((kind, queue))
+        while True:
+            yield await queue.get()
+
+    async def create(
+        self, kind: Kind[Any], namespace: str | None, obj: Mapping[str, Any]
+    ) -> Object:
+        obj = copy.deepcopy(dict(obj))
+        meta = obj.setdefault("metadata", {})
+        self._check("create", kind, meta["name"])
+        if self._key(kind, namespace, meta["name"]) in self.objects:
+            raise ApiError(409, "AlreadyExists", f'{kind.plural} "{meta["name"]}" already exists')
+        if kind.namespaced:
+            meta["namespace"] = namespace
+        meta.setdefault("uid", f"{len(self.objects):08d}-{meta['name']}")
+        meta.setdefault("generation", 1)
+        meta["creationTimestamp"] = rfc3339(self._clock.now())
+        return self._store(kind, obj, "ADDED")
+
+    async def update(self, kind: Kind[Any], *_: Any, **__: Any) -> Object:
+        raise NotImplementedError
+
+    async def patch(
+        self,
+        kind: Kind[Any],
+        namespace: str | None,
+        name: str,
+        patch: Any,
+        *,
+        patch_type: str = "merge",
+        subresource: str = "",
+    ) -> Object:
+        self._check(f"patch {subresource}".strip(), kind, name)
+        old = self._find(kind, namespace, name)
+        uid = patch.get("metadata", {}).get("uid", old["metadata"]["uid"])
+        if uid != old["metadata"]["uid"]:
+            raise ApiError(409, "Conflict", "the UID in the precondition does not match")
+        return self._store(kind, merged(old, patch), "MODIFIED")
+
+    async def delete(
+        self,
+        kind: Kind[Any],
+        namespace: str | None,
+        name: str,
+        *,
+        grace_period_s: int | None = None,
+        propagation: str | None = None,
+        uid: str | None = None,
+    ) -> Object:
+        self._check("delete", kind, name)
+        obj = self._find(kind, namespace, name)
+        if uid is not None and obj["metadata"]["uid"] != uid:
+            raise ApiError(409, "Conflict", "the UID in the precondition does not match")
+        grace = grace_period_s
+        if grace is None:
+            grace = obj.get("spec", {}).get("terminationGracePeriodSeconds", 30)
+        if kind is POD and grace > 0:
+            due = self._clock.now() + timedelta(seconds=grace)
+            meta = {"deletionTimestamp": rfc3339(due), "deletionGracePeriodSeconds": grace}
+            return self._store(kind, merged(obj, {"metadata": meta}), "MODIFIED")
+        del self.objects[self._key(kind, namespace, name)]
+        self._tell(kind, "DELETED", obj)
+        return obj
+
+    async def create_subresource(
+        self,
+        kind: Kind[Any],
+        namespace: str | None,
+        name: str,
+        subresource: str,
+        body: Mapping[str, Any],
+    ) -> Object:
+        self._check(f"create {subresource}", kind, name)
+        number = sum(verb == f"create {subresource}" for verb, _, _ in self.writes)
+        expires = self._clock.now() + timedelta(seconds=body["spec"]["expirationSeconds"])
+        return {"status": {"token": f"token-{number}", "expirationTimestamp": rfc3339(expires)}}
+
+    def events(self) -> list[tuple[str, str]]:
+        """(reason, message) of all Events, in order."""
+        found = [o for k, o in self.objects.items() if k[0] == EVENT.plural]
+        return [(o["reason"], o["message"]) for o in found]
+
+
+@dataclass
+class FakeProcess:
+    """A process in a container, for exec."""
+
+    argv: tuple[str, ...]
+    container_id: str
+
+
+class FakeRuntime:
+    """Containers that run until told to end."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self._ids = itertools.count(1)
+        self.sandboxes: dict[str, SandboxStatus] = {}
+        self.containers: dict[str, ContainerState] = {}
+        self.configs: dict[str, ContainerConfig] = {}
+        self.images = {"busybox", "mongo", "busybox:2"}
+        self.registry: set[str] = set()
+        self.calls: list[str] = []
+        self.stubborn: set[str] = set()
+        self.create_error = ""
+        self.start_error = ""
+        self.sandbox_error = ""
+        self._exits: asyncio.Queue[str] = asyncio.Queue()
+        self.listings = 0
+
+    async def run_sandbox(self, config: SandboxConfig) -> str:
+        self.calls.append("run_sandbox")
+        await asyncio.sleep(0)
+        if self.sandbox_error:
+            raise ContainerError(self.sandbox_error)
+        sandbox_id = f"sandbox{next(self._ids)}"
+        self.sandboxes[sandbox_id] = SandboxStatus(
+            sandbox_id, config, ContainerPhase.RUNNING, 1000, self._clock.now()
+        )
+        return sandbox_id
+
+    async def stop_sandbox(self, sandbox_id: str) -> None:
+        self.calls.append("stop_sandbox")
+        if sandbox_id in self.sandboxes:
+            old = self.sandboxes[sandbox_id]
+            self.sandboxes[sandbox_id] = replace(old, phase=ContainerPhase.EXITED, pid=0)
+
+    async def remove_sandbox(self, sandbox_id: str) -> None:
+        self.calls.append("remove_sandbox")
+        self.sandboxes.pop(sandbox_id, None)
+
+    async def list_sandboxes(self) -> list[SandboxStatus]:
+        return list(self.sandboxes.values())
+
+    async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:
+        self.calls.append(f"create {config.name}/{config.attempt}")
+        if self.create_error:
+            raise ContainerError(self.create_error)
+        assert self.sandboxes[sandbox_id].phase is ContainerPhase.RUNNING
+        container_id = f"container{next(self._ids)}"
+        config.log_path.write_bytes(b"")
+        self.configs[container_id] = config
+        self.containers[container_id] = ContainerState(
+            id=container_id,
+            sandbox_id=sandbox_id,
+            pod=self.sandboxes[sandbox_id].config.pod,
+            name=config.name,
+            attempt=config.attempt,
+            image=config.image,
+            image_id=f"sha256:{config.image}",
+            phase=ContainerPhase.CREATED,
+            pid=0,
+            created_at=self._clock.now(),
+            log_path=config.log_path,
+        )
+        return container_id
+
+    async def start_container(self, container_id: str) -> None:
+        if self.start_error:
+            self._set(
+                container_id,
+                phase=ContainerPhase.EXITED,
+                exit_code=128,
+                finished_at=self._clock.now(),
+                reason="ContainerCannotRun",
+            )
+            raise ContainerError(self.start_error)
+        self._set(
+            container_id, phase=ContainerPhase.RUNNING, pid=2000, started_at=self._clock.now()
+        )
+
+    def _set(self, container_id: str, **changes: Any) -> None:
+        self.containers[container_id] = replace(self.containers[container_id], **changes)
+
+    def end(self, container_id: str, code: int) -> None:
+        """The container's process ends by itself."""
+        reason = "Completed" if code == 0 else "Error"
+        self._set(
+            container_id,
+            phase=ContainerPhase.EXITED,
+            pid=0,
+            exit_code=code,
+            reason=reason,
+            finished_at=self._clock.now(),
+        )
+        self._exits.put_nowait(container_id)
+
+    def kill_pause(self) -> None:
+        """Somebody kills the pause process of the only sandbox."""
+        (sandbox_id,) = self.sandboxes
+        old = self.sandboxes[sandbox_id]
+        self.sandboxes[sandbox_id] = replace(old, phase=ContainerPhase.EXITED, pid=0)
+        self._exits.put_nowait(sandbox_id)
+
+    async def stop_container(self, container_id: str, *, grace_period_s: float) -> None:
+        state = self.containers.get(container_id)
+        self.calls.append(f"stop {state.name if state else '?'} {grace_period_s:g}")
+        if state is None or state.phase is ContainerPhase.EXITED:
+            return
+        if state.name in self.stubborn:
+            await self._clock.sleep(grace_period_s)
+        self.end(container_id, 137 if state.name in self.stubborn else 0)
+
+    async def remove_container(self, container_id: str) -> None:
+        self.calls.append("remove_container")
+        self.containers.pop(container_id, None)
+
+    async def list_containers(self) -> list[ContainerState]:
+        self.listings += 1
+        await asyncio.sleep(0)
+        return list(self.containers.values())
+
+    async def exec(
+        self, container_id: str, argv: Sequence[str], *, stdin: bool, tty: bool
+    ) -> FakeProcess:
+        return FakeProcess(tuple(argv), container_id)
+
+    async def exits(self) -> AsyncIterator[str]:
+        while True:
+            yield await self._exits.get()
+
+    async def pull_image(self, reference: str, *, policy: str) -> ImageInfo:
+        if policy != "Never" and reference in self.registry:
+            self.images.add(reference)
+        if reference not in self.images:
+            raise ImageError(f'"{reference}": not found')
+        return ImageInfo(f"sha256:{reference}", (reference,), 1234, True)
+
+    async def list_images(self) -> list[ImageInfo]:
+        return [ImageInfo(f"sha256:{name}", (name,), 1234, True) for name in sorted(self.images)]
+
+    def container(self, name: str) -> ContainerState:
+        """The newest container of that name."""
+        same = [c for c in self.containers.values() if c.name == name]
+        return max(same, key=lambda c: c.attempt)
+
+
+@dataclass(frozen=True)
+class FakeAddress:
+    ip: IPv4Address
+
+
+@dataclass
+class FakeNetwork:
+    """Addresses and faults by container id."""
+
+    addresses: dict[str, IPv4Address] = field(default_factory=dict)
+    faults: dict[str, list[str]] = field(default_factory=dict)
+    repaired: list[str] = field(default_factory=list)
+    error: str = ""
+    set_up: bool = False
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(2))
+
+    async def setup(self) -> None:
+        self.set_up = True
+
+    async def add(
+        self, *, container_id: str, pod_netns: Path, namespace: str, name: str
+    ) -> FakeAddress:
+        if self.error:
+            raise NetworkError(self.error)
+        assert container_id not in self.addresses
+        address = IPv4Address("10.244.0.0") + next(self._numbers)
+        self.addresses[container_id] = address
+        return FakeAddress(address)
+
+    async def delete(self, *, container_id: str, pod_netns: Path | None = None) -> None:
+        self.addresses.pop(container_id, None)
+
+    async def check(self, *, container_id: str, pod_netns: Path) -> list[str]:
+        return self.faults.get(container_id, [])
+
+    async def repair(
+        self, *, container_id: str, pod_netns: Path, namespace: str, name: str
+    ) -> FakeAddress:
+        self.repaired.append(container_id)
+        self.faults.pop(container_id, None)
+        return FakeAddress(self.addresses[container_id])
+
+
+@dataclass
+class FakeNetns:
+    """Names under /run/netns."""
+
+    names: set[str] = field(default_factory=lambda: {"somebody-elses"})
+
+    async def create_netns(self, name: str) -> Path:
+        assert name not in self.names
+        self.names.add(name)
+        return Path("/run/netns") / name
+
+    async def remove_netns(self, name: str) -> None:
+        self.names.discard(name)
+
+    def list_netns(self) -> list[str]:
+        return sorted(self.names)
+
+
+class World:
+    """One node with everything around it."""
+
+    def __init__(self, root: Path) -> None:
+        self.clock = FakeClock()
+        self.api = FakeApi(self.clock)
+        self.runtime = FakeRuntime(self.clock)
+        self.network = FakeNetwork()
+        self.netns = FakeNetns()
+        self.config = LabConfig(name="test")
+        self.root = root
+        self.kubelet = self.new_kubelet()
+
+    def new_kubelet(self) -> Kubelet:
+        resolv_conf = self.root / "resolv.conf"
+        resolv_conf.write_text("search example.org\nnameserver 192.0.2.53\n")
+        return Kubelet(
+            client=self.api,
+            runtime=self.runtime,
+            network=self.network,
+            netns=self.netns,
+            clock=self.clock,
+            config=self.config,
+            node_name="node0",
+            resolv_conf=resolv_conf,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the agent; cancelling it is what a stopped daemon does."""
+        task = asyncio.create_task(self.kubelet.run())
+        await self.settle()
+        try:
+            yield
+            await self.settle()
+            if task.done():
+                task.result()
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+        self.api.watchers.clear()
+
+    async def settle(self) -> None:
+        """Let everything that can happen without time passing happen."""
+        for _ in range(200):
+            await asyncio.sleep(0)
+
+    async def pass_time(self, seconds: float) -> None:
+        await self.clock.advance(seconds)
+        await self.settle()
+
+    async def add(self, obj: Object) -> Object:
+        kind = BY_KIND[(obj["apiVersion"], obj["kind"])]
+        namespace = obj["metadata"].get("namespace", "default")
+        created = await self.api.create(kind, namespace if kind is not NAMESPACE else None, obj)
+        await self.settle()
+        return created
+
+    async def add_pod(self, name: str = "web", **spec: Any) -> Object:
+        return await self.add(pod_object(name, **spec))
+
+    def pod(self, name: str = "web") -> Pod:
+        return Pod.parse(self.api.objects[("pods", "default", name)])
+
+    def status(self, name: str = "web") -> Object:
+        status: Object = self.api.objects[("pods", "default", name)]["status"]
+        return status
+
+    def container_status(self, name: str = "web", index: int = 0) -> Object:
+        found: Object = self.status(name)["containerStatuses"][index]
+        return found
+
+    async def delete(self, name: str = "web", grace: int | None = None) -> None:
+        await self.api.delete(POD, "default", name, grace_period_s=grace)
+        await self.settle()
+
+    def exists(self, name: str = "web") -> bool:
+        return ("pods", "default", name) in self.api.objects
+
+    def nothing_left(self) -> bool:
+        """True when no trace of any pod is left on the node."""
+        roots = (self.config.run_dir, self.config.state_dir)
+        files = [p for root in roots if root.exists() for p in root.rglob("*") if p.is_file()]
+        return (
+            not self.runtime.sandboxes
+            and not self.runtime.containers
+            and not self.network.addresses
+            and self.netns.names == {"somebody-elses"}
+            and not files
+        )
+
+
+def pod_object(name: str = "web", **spec: Any) -> Object:
+    """A Pod bound to node0 with one container ``main`` unless told otherwise."""
+    spec.setdefault("containers", [{"name": "main", "image": "busybox"}])
+    spec.setdefault("nodeName", "node0")
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "labels": {"app": name}},
+        "spec": spec,
+        "status": {"phase": "Pending", "qosClass": "BestEffort"},
+    }
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    async def inline(function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+    monkeypatch.setattr(asyncio, "to_thread", inline)
+    monkeypatch.setattr("netlab.config.RUN_ROOT", tmp_path / "run-root")
+    monkeypatch.setattr("netlab.config.STATE_ROOT", tmp_path / "state-root")
+    return World(tmp_path)

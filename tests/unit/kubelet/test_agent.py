@@ -1,0 +1,505 @@
+"""The whole agent against fakes: what a pod lives through, and what is left of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netlab.api.kinds import CONFIG_MAP, POD, SERVICE_ACCOUNT
+from netlab.errors import ApiError
+
+
+def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
+    return next(c for c in status["conditions"] if c["type"] == kind)
+
+
+async def test_a_pod_is_made_real_and_reported(world):
+    async with world.running():
+        await world.add_pod()
+        status = world.status()
+        assert status["phase"] == "Running"
+        assert status["podIP"] == "10.244.0.2"
+        assert status["hostIP"] == "10.100.199.200"
+        assert status["startTime"] == "2026-01-01T00:00:00Z"
+        assert condition(status, "Ready")["status"] == "True"
+        container = world.container_status()
+        assert container["state"] == {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+        assert container["containerID"] == "netlab://container2"
+        assert container["ready"] is True
+        assert container["restartCount"] == 0
+        assert world.api.events() == [
+            ("Starting", "Starting kubelet."),
+            ("NodeReady", "Node node0 status is now: NodeReady"),
+            (
+                "Pulled",
+                'Container image "busybox" already present on machine '
+                "and can be accessed by the pod",
+            ),
+            ("Created", "Container created"),
+            ("Started", "Container started"),
+        ]
+
+
+async def test_a_quiet_pod_costs_no_writes(world):
+    async with world.running():
+        await world.add_pod()
+        before = [w for w in world.api.writes if w[1] == "pods"]
+        await world.pass_time(200)
+        assert [w for w in world.api.writes if w[1] == "pods"] == before
+
+
+async def test_deletion_stops_reports_and_leaves_nothing(world):
+    async with world.running():
+        await world.add_pod()
+        seen: list[Any] = []
+        real_delete = world.api.delete
+
+        async def delete(kind, *args, **options):
+            if kind is POD and options.get("grace_period_s") == 0:
+                seen.append(world.status())
+                assert options["uid"] == world.pod().metadata.uid
+            return await real_delete(kind, *args, **options)
+
+        world.api.delete = delete
+        await world.delete()
+        assert not world.exists()
+        assert world.nothing_left()
+        (last,) = seen
+        assert last["phase"] == "Succeeded"
+        assert last["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 0
+        assert ("Killing", "Stopping container main") in world.api.events()
+
+
+async def test_deletion_gives_the_grace_that_was_asked_for(world):
+    world.runtime.stubborn.add("main")
+    async with world.running():
+        await world.add_pod(terminationGracePeriodSeconds=20)
+        await world.delete()
+        await world.pass_time(19)
+        assert world.exists()
+        await world.pass_time(2)
+        assert not world.exists()
+        assert "stop main 20" in world.runtime.calls
+
+
+async def test_a_shorter_grace_hurries_a_deletion(world):
+    world.runtime.stubborn.add("main")
+    async with world.running():
+        await world.add_pod()
+        await world.delete(grace=30)
+        await world.pass_time(1)
+        await world.delete(grace=2)
+        await world.pass_time(2.5)
+        assert not world.exists()
+        assert [c for c in world.runtime.calls if c.startswith("stop main")] == [
+            "stop main 30",
+            "stop main 2",
+        ]
+        assert world.nothing_left()
+
+
+async def test_forced_deletion_removes_what_the_api_server_forgot(world):
+    world.runtime.stubborn.add("main")
+    async with world.running():
+        await world.add_pod()
+        await world.delete(grace=0)
+        assert not world.exists()
+        await world.pass_time(1.5)
+        assert world.nothing_left()
+
+
+async def test_a_pod_of_the_same_name_is_another_pod(world):
+    world.runtime.stubborn.add("main")
+    async with world.running():
+        await world.add_pod()
+        await world.delete(grace=0)
+        await world.add_pod()
+        assert world.status()["phase"] == "Running"
+        assert world.status()["podIP"] == "10.244.0.3"
+        await world.pass_time(2)
+        assert len(world.runtime.sandboxes) == 1
+        assert world.status()["podIP"] == "10.244.0.3"
+
+
+async def test_a_crash_is_restarted_at_once_then_with_back_off(world):
+    async with world.running():
+        await world.add_pod()
+        world.runtime.end(world.runtime.container("main").id, 1)
+        await world.settle()
+        container = world.container_status()
+        assert container["restartCount"] == 1
+        assert container["lastState"]["terminated"]["exitCode"] == 1
+        assert "running" in container["state"]
+        world.runtime.end(world.runtime.container("main").id, 1)
+        await world.settle()
+        container = world.container_status()
+        uid = world.pod().metadata.uid
+        assert container["state"]["waiting"] == {
+            "reason": "CrashLoopBackOff",
+            "message": f"back-off 10s restarting failed container=main pod=web_default({uid})",
+        }
+        assert condition(world.status(), "Ready")["reason"] == "ContainersNotReady"
+        text = f"Back-off restarting failed container main in pod web_default({uid})"
+        assert ("BackOff", text) in world.api.events()
+        await world.pass_time(9)
+        assert world.container_status()["restartCount"] == 1
+        await world.pass_time(2)
+        assert world.container_status()["restartCount"] == 2
+        world.runtime.end(world.runtime.container("main").id, 1)
+        await world.settle()
+        await world.pass_time(19)
+        assert world.container_status()["restartCount"] == 2
+        await world.pass_time(2)
+        assert world.container_status()["restartCount"] == 3
+
+
+async def test_only_the_last_dead_container_is_kept(world):
+    async with world.running():
+        await world.add_pod()
+        for _ in range(3):
+            world.runtime.end(world.runtime.container("main").id, 1)
+            await world.pass_time(400)
+        attempts = sorted(c.attempt for c in world.runtime.containers.values())
+        assert attempts == [2, 3]
+        logs = sorted(p.name for p in world.config.state_dir.rglob("*.log"))
+        assert logs == ["2.log", "3.log"]
+
+
+async def test_a_job_like_pod_ends_and_frees_its_address(world):
+    async with world.running():
+        await world.add_pod(restartPolicy="Never")
+        world.runtime.end(world.runtime.container("main").id, 0)
+        await world.settle()
+        status = world.status()
+        assert status["phase"] == "Succeeded"
+        assert status["podIP"] == "10.244.0.2"
+        assert condition(status, "Ready")["reason"] == "PodCompleted"
+        assert condition(status, "PodReadyToStartContainers")["status"] == "False"
+        assert not world.runtime.sandboxes
+        assert not world.network.addresses
+        assert world.runtime.containers
+
+
+async def test_on_failure_restarts_only_failures(world):
+    async with world.running():
+        await world.add_pod(restartPolicy="OnFailure")
+        world.runtime.end(world.runtime.container("main").id, 3)
+        await world.settle()
+        assert world.container_status()["restartCount"] == 1
+        world.runtime.end(world.runtime.container("main").id, 0)
+        await world.settle()
+        assert world.status()["phase"] == "Succeeded"
+
+
+async def test_a_killed_pause_makes_a_new_sandbox(world):
+    async with world.running():
+        await world.add_pod()
+        world.runtime.kill_pause()
+        await world.settle()
+        (sandbox,) = world.runtime.sandboxes.values()
+        assert sandbox.config.attempt == 1
+        assert world.status()["podIP"] == "10.244.0.3"
+        assert world.container_status()["restartCount"] == 1
+        assert world.status()["phase"] == "Running"
+        text = "Pod sandbox changed, it will be killed and re-created."
+        assert ("SandboxChanged", text) in world.api.events()
+        assert len(world.network.addresses) == 1
+
+
+async def test_a_broken_link_is_repaired_with_the_same_address(world):
+    async with world.running():
+        await world.add_pod()
+        (name,) = world.network.addresses
+        world.network.faults[name] = ["link eth0 is missing"]
+        await world.pass_time(6)
+        assert world.network.repaired == [name]
+        assert world.status()["podIP"] == "10.244.0.2"
+        assert world.container_status()["restartCount"] == 0
+
+
+async def test_a_removed_namespace_name_makes_a_new_sandbox(world):
+    async with world.running():
+        await world.add_pod()
+        (name,) = world.network.addresses
+        world.netns.names.discard(name)
+        await world.pass_time(6)
+        assert world.status()["podIP"] == "10.244.0.3"
+        assert world.status()["phase"] == "Running"
+
+
+async def test_an_unknown_image_backs_off_and_recovers(world):
+    async with world.running():
+        await world.add_pod(containers=[{"name": "main", "image": "nginxx"}])
+        waiting = world.container_status()["state"]["waiting"]
+        assert waiting == {"reason": "ErrImagePull", "message": '"nginxx": not found'}
+        assert world.status()["phase"] == "Pending"
+        assert ("Failed", 'Failed to pull image "nginxx": "nginxx": not found') in (
+            world.api.events()
+        )
+        assert ("Failed", "Error: ErrImagePull") in world.api.events()
+        await world.pass_time(6)
+        waiting = world.container_status()["state"]["waiting"]
+        message = 'Back-off pulling image "nginxx": ErrImagePull: "nginxx": not found'
+        assert waiting == {"reason": "ImagePullBackOff", "message": message}
+        assert ("BackOff", message) in world.api.events()
+        world.runtime.registry.add("nginxx")
+        await world.pass_time(5)
+        assert world.status()["phase"] == "Running"
+
+
+async def test_policy_never_does_not_fetch(world):
+    world.runtime.registry.add("nginx")
+    container = {"name": "main", "image": "nginx", "imagePullPolicy": "Never"}
+    async with world.running():
+        await world.add_pod(containers=[container])
+        waiting = world.container_status()["state"]["waiting"]
+        assert waiting["reason"] == "ErrImageNeverPull"
+
+
+async def test_a_missing_config_map_is_named_and_waited_for(world):
+    source = {"configMapKeyRef": {"name": "settings", "key": "color"}}
+    container = {
+        "name": "main",
+        "image": "busybox",
+        "env": [{"name": "COLOR", "valueFrom": source}],
+    }
+    async with world.running():
+        await world.add_pod(containers=[container])
+        waiting = world.container_status()["state"]["waiting"]
+        assert waiting == {
+            "reason": "CreateContainerConfigError",
+            "message": 'configmap "settings" not found',
+        }
+        assert ("Failed", 'Error: configmap "settings" not found') in world.api.events()
+        await world.api.create(
+            CONFIG_MAP, "default", {"metadata": {"name": "settings"}, "data": {"color": "red"}}
+        )
+        await world.pass_time(11)
+        assert world.status()["phase"] == "Running"
+        config = world.runtime.configs[world.runtime.container("main").id]
+        assert config.env["COLOR"] == "red"
+
+
+async def test_a_command_that_cannot_run(world):
+    world.runtime.start_error = 'exec: "nonsense": executable file not found in $PATH'
+    async with world.running():
+        await world.add_pod()
+        waiting = world.container_status()["state"]["waiting"]
+        assert waiting["reason"] == "RunContainerError"
+        assert "executable file not found" in waiting["message"]
+        await world.pass_time(6)
+        assert world.container_status()["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+
+
+async def test_a_container_that_cannot_be_created(world):
+    world.runtime.create_error = "mount /x: no such file"
+    async with world.running():
+        await world.add_pod()
+        waiting = world.container_status()["state"]["waiting"]
+        assert waiting == {"reason": "CreateContainerError", "message": "mount /x: no such file"}
+        world.runtime.create_error = ""
+        await world.pass_time(11)
+        assert world.container_status()["restartCount"] == 0
+        assert world.status()["phase"] == "Running"
+
+
+async def test_a_failed_sandbox_is_told_and_tried_again(world):
+    world.network.error = "no address is left"
+    async with world.running():
+        await world.add_pod()
+        text = "Failed to create pod sandbox: no address is left"
+        assert ("FailedCreatePodSandBox", text) in world.api.events()
+        assert world.container_status()["state"]["waiting"]["reason"] == "ContainerCreating"
+        assert not world.runtime.sandboxes
+        world.network.error = ""
+        await world.pass_time(2)
+        assert world.status()["phase"] == "Running"
+
+
+async def test_one_of_two_containers_crashes(world):
+    containers = [{"name": "b", "image": "busybox"}, {"name": "a", "image": "mongo"}]
+    async with world.running():
+        await world.add_pod(containers=containers)
+        names = [c["name"] for c in world.status()["containerStatuses"]]
+        assert names == ["a", "b"]
+        world.runtime.end(world.runtime.container("a").id, 1)
+        await world.settle()
+        world.runtime.end(world.runtime.container("a").id, 1)
+        await world.settle()
+        ready = condition(world.status(), "Ready")
+        assert ready["message"] == "containers with unready status: [a]"
+        assert world.status()["phase"] == "Running"
+        assert world.container_status(index=1)["restartCount"] == 0
+
+
+async def test_a_changed_image_replaces_the_container(world):
+    async with world.running():
+        await world.add_pod()
+        patch = {"spec": {"containers": [{"name": "main", "image": "busybox:2"}]}}
+        await world.api.patch(POD, "default", "web", patch)
+        await world.settle()
+        assert world.container_status()["image"] == "busybox:2"
+        assert world.container_status()["restartCount"] == 1
+        text = "Container main definition changed, will be restarted"
+        assert ("Killing", text) in world.api.events()
+
+
+async def test_a_new_agent_adopts_running_pods_untouched(world):
+    async with world.running():
+        await world.add_pod()
+    before = dict(world.runtime.containers)
+    calls = list(world.runtime.calls)
+    world.kubelet = world.new_kubelet()
+    async with world.running():
+        await world.pass_time(20)
+        assert world.runtime.containers == before
+        assert world.runtime.calls == calls
+        assert world.status()["podIP"] == "10.244.0.2"
+
+
+async def test_a_new_agent_learns_an_address_that_was_never_reported(world):
+    async with world.running():
+        await world.add_pod()
+    for key in ("podIP", "podIPs", "containerStatuses", "conditions"):
+        del world.status()[key]
+    world.kubelet = world.new_kubelet()
+    async with world.running():
+        assert world.status()["podIP"] == "10.244.0.2"
+        assert world.status()["phase"] == "Running"
+
+
+async def test_after_a_reboot_counts_go_on(world):
+    async with world.running():
+        await world.add_pod()
+    world.runtime.containers.clear()
+    world.runtime.sandboxes.clear()
+    world.network.addresses.clear()
+    world.netns.names = {"somebody-elses"}
+    world.kubelet = world.new_kubelet()
+    async with world.running():
+        container = world.container_status()
+        assert container["restartCount"] == 1
+        assert container["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown"
+        assert world.status()["phase"] == "Running"
+
+
+async def test_a_new_agent_removes_what_belongs_to_no_pod(world):
+    async with world.running():
+        await world.add_pod()
+        await world.add_pod("other")
+    del world.api.objects[("pods", "default", "web")]
+    world.netns.names.add("netlab-test_default_gone_12345678")
+    world.kubelet = world.new_kubelet()
+    async with world.running():
+        assert {s.config.pod.name for s in world.runtime.sandboxes.values()} == {"other"}
+        assert len(world.network.addresses) == 1
+        assert "netlab-test_default_gone_12345678" not in world.netns.names
+        assert "somebody-elses" in world.netns.names
+
+
+async def test_stop_all_leaves_no_process(world):
+    async with world.running():
+        await world.add_pod()
+        await world.add_pod("other")
+    await world.kubelet.stop_all()
+    assert not world.runtime.sandboxes
+    assert not world.runtime.containers
+    assert not world.network.addresses
+
+
+async def test_status_writes_are_retried(world):
+    broken = [True]
+
+    def refuse(verb, kind, _name):
+        if verb == "patch status" and kind is POD and broken[0]:
+            return ApiError(503, "ServiceUnavailable", "try later")
+        return None
+
+    world.api.refuse = refuse
+    async with world.running():
+        await world.add_pod()
+        assert world.status()["phase"] == "Pending"
+        broken[0] = False
+        await world.pass_time(2)
+        assert world.status()["phase"] == "Running"
+
+
+async def test_conditions_of_others_are_kept(world):
+    async with world.running():
+        await world.add_pod()
+        mine = {"type": "example.org/gate", "status": "True"}
+        conditions = [*world.status()["conditions"], mine]
+        await world.api.patch(POD, "default", "web", {"status": {"conditions": conditions}})
+        world.runtime.end(world.runtime.container("main").id, 1)
+        await world.settle()
+        assert condition(world.status(), "example.org/gate")["status"] == "True"
+
+
+async def test_many_pods_share_listings(world):
+    async with world.running():
+        before = world.runtime.listings
+        for number in range(20):
+            await world.api.create(POD, "default", {**_bare_pod(), "metadata": {"name": f"p{number}"}})
+        await world.settle()
+        await world.settle()
+        assert len(world.runtime.containers) == 20
+        assert world.runtime.listings - before < 60
+
+
+def _bare_pod() -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "spec": {"nodeName": "node0", "containers": [{"name": "main", "image": "busybox"}]},
+        "status": {"phase": "Pending"},
+    }
+
+
+async def test_projected_volume_with_token(world):
+    sources = [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {
+            "downwardAPI": {
+                "items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]
+            }
+        },
+    ]
+    path = "/var/run/secrets/kubernetes.io/serviceaccount"
+    container = {
+        "name": "main",
+        "image": "busybox",
+        "volumeMounts": [{"name": "access", "mountPath": path, "readOnly": True}],
+    }
+    async with world.running():
+        await world.add_pod(
+            containers=[container],
+            serviceAccountName="default",
+            volumes=[{"name": "access", "projected": {"sources": sources}}],
+        )
+        assert world.container_status()["state"]["waiting"]["reason"] == "ContainerCreating"
+        text = 'MountVolume.SetUp failed for volume "access" : configmap "kube-root-ca.crt" not found'
+        assert ("FailedMount", text) in world.api.events()
+        data = {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": "CERTIFICATE"}}
+        await world.api.create(CONFIG_MAP, "default", data)
+        await world.pass_time(3)
+        assert world.status()["phase"] == "Running"
+        config = world.runtime.configs[world.runtime.container("main").id]
+        (mount,) = [m for m in config.mounts if m.target == path]
+        assert mount.read_only
+        assert (mount.source / "token").read_text() == "token-1"
+        assert (mount.source / "ca.crt").read_text() == "CERTIFICATE"
+        assert (mount.source / "namespace").read_text() == "default"
+        assert (mount.source / "token").is_symlink()
+        await world.pass_time(0.7 * 3607)
+        assert (mount.source / "token").read_text() == "token-1"
+        await world.pass_time(0.2 * 3607)
+        assert (mount.source / "token").read_text() == "token-2"
+        assert ("create token", SERVICE_ACCOUNT.plural, "default") in world.api.writes
+
+
+async def test_an_unknown_volume_kind_is_told(world):
+    async with world.running():
+        await world.add_pod(volumes=[{"name": "disk", "nfs": {"server": "x", "path": "/"}}])
+        text = 'MountVolume.SetUp failed for volume "disk" : netlab cannot mount this kind of volume'
+        assert ("FailedMount", text) in world.api.events()
+        assert world.status()["phase"] == "Pending"

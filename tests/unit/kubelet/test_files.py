@@ -1,0 +1,183 @@
+"""Files in /etc, volumes, and the way they are replaced."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netlab.api.core import ConfigMap, Pod, Secret, Volume
+from netlab.kubelet.atomic_files import write_atomically
+from netlab.kubelet.environment import PodAddresses
+from netlab.kubelet.files import (
+    Resolver,
+    hosts_file,
+    parse_resolv_conf,
+    pod_hostname,
+    pod_resolver,
+    resolv_conf,
+)
+from netlab.kubelet.folders import NodeFolders
+from netlab.kubelet.volumes import VolumeError, VolumeFile, VolumeSources, volume_files
+from netlab.runtime.cri import PodIdentity
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NODE = Resolver(("192.0.2.53",), ("example.org",), ("timeout:1",))
+
+
+def make_pod(name: str = "web", **spec: Any) -> Pod:
+    return Pod.parse({"metadata": {"name": name, "namespace": "shop"}, "spec": spec})
+
+
+CLUSTER = (
+    "search shop.svc.cluster.local svc.cluster.local cluster.local example.org\n"
+    "nameserver 10.96.0.10\noptions ndots:5\n"
+)
+RESOLVERS: dict[str, tuple[dict[str, Any], str]] = {
+    "cluster first": ({}, CLUSTER),
+    "default": (
+        {"dnsPolicy": "Default"},
+        "search example.org\nnameserver 192.0.2.53\noptions timeout:1\n",
+    ),
+    "none": (
+        {
+            "dnsPolicy": "None",
+            "dnsConfig": {
+                "nameservers": ["192.0.2.1"],
+                "searches": ["a.b"],
+                "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}],
+            },
+        },
+        "search a.b\nnameserver 192.0.2.1\noptions ndots:2 edns0\n",
+    ),
+    "options are replaced": (
+        {"dnsConfig": {"options": [{"name": "ndots", "value": "1"}]}},
+        CLUSTER.replace("ndots:5", "ndots:1"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RESOLVERS)
+def test_resolv_conf(name: str) -> None:
+    spec, expected = RESOLVERS[name]
+    resolver = pod_resolver(
+        make_pod(**spec),
+        cluster_dns="10.96.0.10",
+        cluster_domain="cluster.local",
+        node_resolver=NODE,
+    )
+    assert resolv_conf(resolver) == expected
+
+
+def test_resolv_conf_is_read_as_the_c_library_does() -> None:
+    text = "# x\nsearch a b.\nnameserver 192.0.2.1 # first\nsearch c\noptions ndots:1 edns0\n"
+    assert parse_resolv_conf(text) == Resolver(("192.0.2.1",), ("c",), ("ndots:1", "edns0"))
+
+
+def test_hosts_file() -> None:
+    lines = hosts_file(make_pod(), pod_ip="10.244.0.2", cluster_domain="cluster.local").splitlines()
+    assert lines[0] == "# Kubernetes-managed hosts file."
+    assert lines[-1] == "10.244.0.2\tweb"
+
+
+def test_hosts_file_with_a_subdomain() -> None:
+    pod = make_pod(hostname="db-0", subdomain="db")
+    text = hosts_file(pod, pod_ip="10.244.0.2", cluster_domain="cluster.local")
+    assert text.endswith("10.244.0.2\tdb-0.db.shop.svc.cluster.local\tdb-0\n")
+
+
+def test_host_names_end_at_63_characters() -> None:
+    assert pod_hostname(make_pod("a" * 62 + "-b")) == "a" * 62
+    assert pod_hostname(make_pod(hostname="own")) == "own"
+
+
+def test_namespace_names_tell_the_pod_and_fit_a_file_name() -> None:
+    folders = NodeFolders(Path("/run/x"), Path("/var/x"), "netlab_")
+    identity = PodIdentity("n" * 63, "p" * 253, "12345678-9abc")
+    assert len(folders.pod(identity).netns_name(1000)) < 255
+    short = folders.pod(PodIdentity("default", "web", "12345678-9abc"))
+    assert short.netns_name(0) == "netlab_default_web_12345678"
+    assert short.netns_name(2) == "netlab_default_web_12345678_2"
+    assert folders.owned_netns(["netlab_a", "netlab-b_a", "x"]) == ["netlab_a"]
+
+
+def files(**texts: str) -> dict[str, VolumeFile]:
+    return {name.replace("_", "/"): VolumeFile(t.encode(), 0o644) for name, t in texts.items()}
+
+
+def test_files_are_replaced_all_at_once(tmp_path: Path) -> None:
+    assert write_atomically(tmp_path, files(a="1", b="1", d_e="1"), NOW)
+    first = (tmp_path / "..data").resolve()
+    assert (tmp_path / "a").read_text() == "1"
+    assert (tmp_path / "d" / "e").read_text() == "1"
+    assert (tmp_path / "a").readlink() == Path("..data/a")
+    assert not write_atomically(tmp_path, files(a="1", b="1", d_e="1"), NOW)
+    assert (tmp_path / "..data").resolve() == first
+    assert write_atomically(tmp_path, files(a="2", c="2"), NOW)
+    assert not first.exists()
+    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("..")) == ["a", "c"]
+    assert (tmp_path / "a").read_text() == "2"
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_an_empty_volume_is_written_once(tmp_path: Path) -> None:
+    assert write_atomically(tmp_path, {}, NOW)
+    assert not write_atomically(tmp_path, {}, NOW)
+
+
+def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
+    write_atomically(tmp_path, {"key": VolumeFile(b"x", 0o666)}, NOW)
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o666
+
+
+SOURCES = VolumeSources(
+    {"settings": ConfigMap.parse({"data": {"a": "1"}, "binaryData": {"b": "AP8="}})},
+    {"password": Secret.parse({"data": {"key": "c2VjcmV0"}})},
+    {},
+    PodAddresses("", "10.100.199.200"),
+)
+
+VOLUMES: dict[str, tuple[dict[str, Any], Any]] = {
+    "empty dir": ({"emptyDir": {}}, None),
+    "config map": (
+        {"configMap": {"name": "settings"}},
+        {"a": VolumeFile(b"1", 0o644), "b": VolumeFile(b"\x00\xff", 0o644)},
+    ),
+    "items and modes": (
+        {
+            "configMap": {
+                "name": "settings",
+                "defaultMode": 0o400,
+                "items": [{"key": "a", "path": "x/y"}, {"key": "b", "path": "b", "mode": 0o600}],
+            }
+        },
+        {"x/y": VolumeFile(b"1", 0o400), "b": VolumeFile(b"\x00\xff", 0o600)},
+    ),
+    "secret": ({"secret": {"secretName": "password"}}, {"key": VolumeFile(b"secret", 0o644)}),
+    "optional": ({"configMap": {"name": "none", "optional": True}}, {}),
+    "downward": (
+        {"downwardAPI": {"items": [{"path": "n", "fieldRef": {"fieldPath": "metadata.name"}}]}},
+        {"n": VolumeFile(b"web", 0o644)},
+    ),
+    "missing config map": ({"configMap": {"name": "none"}}, 'configmap "none" not found'),
+    "missing secret": ({"secret": {"secretName": "none"}}, 'secret "none" not found'),
+    "missing key": (
+        {"configMap": {"name": "settings", "items": [{"key": "z", "path": "z"}]}},
+        "references non-existent configmap settings key: z",
+    ),
+    "unknown kind": ({"nfs": {}}, "netlab cannot mount this kind of volume"),
+}
+
+
+@pytest.mark.parametrize("name", VOLUMES)
+def test_volumes(name: str) -> None:
+    source, expected = VOLUMES[name]
+    volume = Volume.parse({"name": "v", **source})
+    if isinstance(expected, str):
+        with pytest.raises(VolumeError) as caught:
+            volume_files(make_pod(), volume, SOURCES)
+        assert str(caught.value) == expected
+    else:
+        assert volume_files(make_pod(), volume, SOURCES) == expected
