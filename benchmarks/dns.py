@@ -68,7 +68,9 @@ async def serve() -> None:
     table = AnswerTable(Zone("cluster.local"))
     table.synced = True
     for number in range(SERVICES):
-        table.zone.replace(f"default/svc-{number}", service_names(service(number), (), "cluster.local"))
+        table.zone.replace(
+            f"default/svc-{number}", service_names(service(number), (), "cluster.local")
+        )
     server = DnsServer(table, Forwarder(()))
     await server.start("127.0.0.1", PORTS["netlab"])
     sys.stdout.write("ready\n")
@@ -172,7 +174,9 @@ async def freshness(rounds: int) -> list[float]:
     for number in range(rounds):
         wanted = f"10.244.{number // 250}.{number % 250 + 1}"
         begin = time.perf_counter()
-        client.events.put_nowait(WatchEvent("MODIFIED" if number else "ADDED", piece(wanted, number)))
+        client.events.put_nowait(
+            WatchEvent("MODIFIED" if number else "ADDED", piece(wanted, number))
+        )
         while True:
             await loop.sock_sendall(asker, question)
             if socket.inet_aton(wanted) in await loop.sock_recv(asker, 2048):
@@ -219,7 +223,10 @@ def measure(rounds: int, seconds: int) -> str:
 
 
 def report(
-    runs: dict[str, list[tuple[float, float, float]]], delays: list[float], rounds: int, seconds: int
+    runs: dict[str, list[tuple[float, float, float]]],
+    delays: list[float],
+    rounds: int,
+    seconds: int,
 ) -> str:
     medians = {
         name: [statistics.median(column) for column in zip(*rows, strict=True)]

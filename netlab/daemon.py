@@ -39,6 +39,7 @@ from netlab.controllers.run import ControllerManager
 from netlab.dns.addon import dns_objects
 from netlab.errors import HostError, NetlabError, is_already_exists
 from netlab.kubelet.agent import Kubelet
+from netlab.net import netns
 from netlab.net.netns import open_socket
 from netlab.nodes.kubeconfig import merge_context
 from netlab.nodes.labs import config_path, host_ledger
@@ -168,20 +169,22 @@ class Daemon:
             record=self._record_sysctl,
         )
         self._controllers = ControllerManager(
-            _client(plane, "kube-controller-manager"), clock, ca_pem=pki.ca_pem
+            _client(plane, "kube-controller-manager"), clock, ca_pem=pki.ca_pem.decode()
         )
         self._scheduler = Scheduler(_client(plane, "kube-scheduler"), clock)
         self._kubelet = Kubelet(
             client=_client(plane, f"node:{config.node_name}", "system:nodes"),
             runtime=runtime,
             network=network,
+            netns=netns,
             clock=clock,
             config=config,
             node_name=config.node_name,
+            pod_cidr=config.node_pod_cidr,
             resolv_conf=node_resolv_conf(config),
         )
         self._proxy = ProxyAgent(
-            client=_client(plane, "kube-proxy"),
+            _client(plane, "kube-proxy"),
             node_name=config.node_name,
             node_ip=config.node_ip,
             cluster_cidr=config.pod_cidr,
@@ -189,7 +192,7 @@ class Daemon:
             clock=clock,
             record=self._record_sysctl,
         )
-        async with asyncio.TaskGroup() as group:
+        async with runtime, asyncio.TaskGroup() as group:
             group.create_task(self._controllers.run())
             group.create_task(self._scheduler.run())
             group.create_task(self._kubelet.run())

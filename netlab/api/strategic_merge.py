@@ -51,14 +51,16 @@ def _merge_struct(
     if directive is not None:
         raise bad_request(f"unknown patch type found: {directive}")
     merged = _retained(original, patch)
-    ordered = {key.removeprefix(SET_ORDER) for key in patch if key.startswith(SET_ORDER)}
-    for name in ordered:
-        _merge_in_order(fields.get(name), merged, name, patch)
+    ordered = [key.removeprefix(SET_ORDER) for key in patch if key.startswith(SET_ORDER)]
+    # removals first: the result must not depend on the order in which JSON has the keys
     for key, value in patch.items():
         if key.startswith(DELETE_FROM):
             _delete_values(merged, key.removeprefix(DELETE_FROM), value)
-        elif not key.startswith("$") and key not in ordered:
+    for key, value in patch.items():
+        if not key.startswith("$") and key not in ordered:
             _merge_field(fields.get(key), merged, key, value)
+    for name in ordered:
+        _merge_in_order(fields.get(name), merged, name, patch)
     return merged
 
 

@@ -15,6 +15,7 @@ LAB: dict[str, tuple[str, str]] = {
     "shell": ("netlab.cli.shell", "A shell, or a command, on a node"),
     "image": ("netlab.cli.image", "The container images the lab can run"),
     "scenario": ("netlab.cli.scenario", "Lessons: list, run and check them"),
+    "demo": ("netlab.cli.demo", "Show a whole lab, then remove it"),
     "doctor": ("netlab.cli.doctor", "Check the machine and say how to mend it"),
 }
 

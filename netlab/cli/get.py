@@ -213,6 +213,7 @@ def _render(tables: Sequence[tuple[Target, dict[str, Any]]], parsed: Parsed) -> 
     blocks: list[str] = []
     printer: RowPrinter | None = None
     last = ""
+    with_namespace = False
     for target, table in tables:
         resource = target.resource
         if not table["rows"]:
@@ -221,9 +222,9 @@ def _render(tables: Sequence[tuple[Target, dict[str, Any]]], parsed: Parsed) -> 
             blocks.append(writer.flush())
             writer.forget_widths()
             prefix = resource.group_kind if with_kind else ""
-            printer = RowPrinter(
-                writer, options, kind_prefix=prefix, namespaced=resource.namespaced
-            )
+            # Once a table has shown namespaces, those below it keep the column, if only empty.
+            with_namespace = with_namespace or resource.namespaced
+            printer = RowPrinter(writer, options, kind_prefix=prefix, namespaced=with_namespace)
             last = resource.group_resource
         printer.add(table)
     blocks.append(writer.flush())

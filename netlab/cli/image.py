@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from netlab.runtime.images import built_in_images
+from netlab.config import STATE_ROOT
+from netlab.runtime.images import BuiltInImages, default_images_dir
 
 
 @click.group("image", short_help="The images that pods can use.")
@@ -16,8 +17,10 @@ def image() -> None:
 @click.option("--quiet", "-q", is_flag=True, help="Print names only.")
 def list_images(quiet: bool) -> None:
     """List the images; any tag of a built-in image is accepted."""
+    images = BuiltInImages(images_dir=default_images_dir(), layers_dir=STATE_ROOT / "layers")
     rows = [
-        (i.names[0], i.id.removeprefix("sha256:")[:12], i.description) for i in built_in_images()
+        (found.names[0], found.id.removeprefix("sha256:")[:12], found.description)
+        for found in images.present()
     ]
     if quiet:
         for name, _, _ in rows:

@@ -34,7 +34,7 @@ def run_command_line(words: Sequence[str], program: str) -> int:
     except FlagError as error:
         session.complain(f"error: {error}\nSee '{_called(program, verb)} --help' for usage.")
     except HintedUsageError as error:
-        hint = f"See '{_called(program, verb)} -h' for help and examples"
+        hint = f"See '{program} {session.command} -h' for help and examples"
         session.complain(f"error: {error}\n{hint}")
     except NetlabError as error:
         return _tell(session, error)
@@ -87,7 +87,7 @@ def _dispatch(session: Session, verb: str, words: list[str]) -> int:
             f"{_suggest(verb)}\nRun '{session.program} --help' for usage."
         )
     found = load_command(verb)
-    if isinstance(found, Group):
+    while isinstance(found, Group):
         found, words = _choose(found, words)
     if isinstance(found, Command):
         return _run(session, found, words)
@@ -108,14 +108,14 @@ def load_command(verb: str) -> Any:
     return getattr(module, "COMMAND", None) or getattr(module, verb)
 
 
-def _choose(group: Group, words: list[str]) -> tuple[Command, list[str]]:
+def _choose(group: Group, words: list[str]) -> tuple[Command | Group, list[str]]:
     """Return the subcommand that the first word names, or the group's own command."""
     for at, word in enumerate(words):
         if word in group.commands:
             from importlib import import_module
 
             path, attribute = group.commands[word]
-            command: Command = getattr(import_module(path), attribute)
+            command: Command | Group = getattr(import_module(path), attribute)
             return command, [*words[:at], *words[at + 1 :]]
         if not word.startswith("-"):
             break
@@ -129,6 +129,7 @@ def _run(session: Session, command: Command, words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in words[:end]):
         session.out.write(help_text(session.program, command))
         return 0
+    session.command = command.name
     parsed = parse(words, [*command.flags, *shared], interspersed=command.interspersed)
     session.use(parsed)
     code = command.run(session, parsed)

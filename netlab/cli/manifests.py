@@ -119,7 +119,7 @@ def _flatten(value: Any, source: str) -> Iterator[dict[str, Any]]:
     if not isinstance(value, dict):
         raise UsageError(
             f'unable to decode "{source}": json: cannot unmarshal '
-            f"{_json_kind(value)} into Go value of type struct {{ "
+            f"{json_kind(value)} into Go value of type struct {{ "
             'APIVersion string "json:\\"apiVersion,omitempty\\""; '
             'Kind string "json:\\"kind,omitempty\\"" }'
         )
@@ -131,12 +131,12 @@ def _flatten(value: Any, source: str) -> Iterator[dict[str, Any]]:
         yield value
 
 
-def _json_kind(value: Any) -> str:
-    if isinstance(value, list):
-        return "array"
-    if isinstance(value, bool):
-        return "bool"
-    return "string" if isinstance(value, str) else "number"
+def json_kind(value: Any) -> str:
+    """Return what Go's decoder calls a JSON value: array, object, bool, string or number."""
+    for kind, name in ((list, "array"), (dict, "object"), (bool, "bool"), (str, "string")):
+        if isinstance(value, kind):
+            return name
+    return "number"
 
 
 def parse_documents(text: str, source: str) -> Iterator[Any]:

@@ -5,7 +5,7 @@ Mirrors the argument rules of cli-runtime's resource builder.
 
 from __future__ import annotations
 
-from netlab.cli.manifests import Document, read_manifests
+from netlab.cli.manifests import Document, json_kind, read_manifests
 from netlab.errors import ApiError, NetlabError, UsageError
 
 TYPE_CHECKING = False
@@ -142,6 +142,7 @@ def target_of_document(session: Session, document: Document) -> Target:
             "ignore these errors, turn validation off with --validate=false"
         )
     metadata = obj.get("metadata") if isinstance(obj.get("metadata"), dict) else {}
+    _check_texts(metadata or {}, source)
     name = (metadata or {}).get("name") or ""
     namespace = (metadata or {}).get("namespace") or ""
     resource = session.resources.for_kind(api_version, kind)
@@ -161,6 +162,19 @@ def target_of_document(session: Session, document: Document) -> Target:
             "operation."
         )
     return Target(resource, namespace or access.namespace, name, obj=obj, source=source)
+
+
+def _check_texts(metadata: dict[str, Any], source: str) -> None:
+    """Refuse names, labels and annotations that are no texts, such as an unquoted ``yes``."""
+    for field in ("name", "namespace", "labels", "annotations"):
+        value = metadata.get(field)
+        values = value.values() if isinstance(value, dict) else (value,)
+        for each in values:
+            if each is not None and not isinstance(each, str):
+                raise UsageError(
+                    f'unable to decode "{source}": json: cannot unmarshal {json_kind(each)} into '
+                    f"Go struct field ObjectMeta.metadata.{field} of type string"
+                )
 
 
 def fetch(session: Session, target: Target) -> dict[str, Any]:

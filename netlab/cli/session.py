@@ -41,13 +41,15 @@ GLOBAL_FLAGS = (
 class Session:
     """One run of the command line.
 
-    program: what the user typed to get here, ``netlab`` or ``kubectl netlab``.
+    program: what the user typed to get here, ``netlab`` or ``kubectl netlab``; command: the verb
+    that runs; warnings: how many the server gave.
     """
 
     def __init__(self, program: str, out: IO[str], err: IO[str]) -> None:
         self.program = program
         self.out = out
         self.err = err
+        self.command = ""
         self.warnings = 0
         self._flags: dict[str, Any] = {}
         self._access: ClusterAccess | None = None

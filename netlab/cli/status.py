@@ -9,10 +9,13 @@ from typing import Any
 import click
 
 from netlab.client.blocking import BlockingClient
+from netlab.client.kubeconfig import resolve
 from netlab.config import DEFAULT_NAME, LabConfig
 from netlab.errors import NetlabError
 from netlab.nodes.labs import known_labs, load_config
 from netlab.nodes.process import running_daemon
+
+TIMEOUT_S = 5
 
 
 @click.command("status", short_help="Tell how a lab is.")
@@ -59,9 +62,11 @@ def collect(config: LabConfig) -> dict[str, Any]:
     if daemon is None:
         return found
     try:
-        client = BlockingClient.for_kubeconfig(config.state_dir / "admin.kubeconfig")
-        found["nodes"] = [_node(node) for node in client.get_json("/api/v1/nodes")["items"]]
-        found["components"] = _components(client.get_text("/readyz?verbose", accept_any=True))
+        access = resolve({"kubeconfig": str(config.state_dir / "admin.kubeconfig")})
+        client = BlockingClient(access, on_warning=lambda _text: None, timeout_s=TIMEOUT_S)
+        found["nodes"] = [_node(node) for node in client.call("GET", "/api/v1/nodes")["items"]]
+        answer = client.request("GET", "/readyz", query={"verbose": ""}, accept="*/*")
+        found["components"] = _components(answer.read().decode())
     except (NetlabError, OSError) as error:
         found["components"] = [{"name": "apiserver", "healthy": False, "message": str(error)}]
     return found

@@ -21,7 +21,7 @@ from netlab.net.netns import list_netns, remove_netns
 from netlab.net.sysctl import write_sysctls
 from netlab.nodes.labs import host_ledger
 from netlab.nodes.process import is_locked, lock_path, stop_daemon
-from netlab.proxy.agent import remove_rules
+from netlab.proxy.kernel import remove_rules
 from netlab.runtime.cleanup import destroy_lab_containers
 
 DAEMON_GRACE_S = 5.0

@@ -282,6 +282,10 @@ class BlockingClient:
         left = b"" if response.status != 101 else connection.take_buffer()
         return response, connection.sock, left
 
+    def limit_waits(self, timeout_s: float | None) -> None:
+        """Limit every further wait for the server; a wait that is longer raises TimeoutError."""
+        self._timeout_s = timeout_s
+
     def close(self) -> None:
         """Close the connection."""
         if self._connection is not None:

@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 POD_LINK = "eth0"
 VETH_PREFIX = "veth"
 GUARD_S = 2.0
+# the legacy variant counts no changes: the rules are read this often instead
+BLIND_GUARD_S = 10.0
 DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
 BRIDGE_RULES = "net.bridge.bridge-nf-call-iptables"
 SYSCTLS = {
@@ -276,6 +278,8 @@ class PodNetwork:
             await clock.sleep(GUARD_S)
             try:
                 generation = await self._iptables.generation()
+                if generation is None:
+                    await clock.sleep(BLIND_GUARD_S)
                 if generation is None or generation != self._generation:
                     await self.ensure_rules()
             except (NetlabError, OSError) as error:

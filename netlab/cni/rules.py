@@ -103,7 +103,10 @@ def plan_rules(rules: RuleSet, kernel: Snapshot) -> str:
             saved = kernel.chain(table, name)
             held = saved.lines if saved is not None else ()
             if chain.policy is not None:
-                missing = [line for line in chain.lines() if line not in held]
+                # by target, not by the whole line: another version of iptables may spell it
+                # otherwise, and the jump would be added again and again
+                targets = {line.rpartition("-j ")[2] for line in held}
+                missing = [line for line in chain.lines() if line.split()[-1] not in targets]
                 commands += [f"-A {name} {line}" for line in missing]
             elif saved is None or held != chain.lines():
                 commands.insert(0, f":{name} - [0:0]")

@@ -15,6 +15,7 @@ obsolete as soon as the informer shows the same name at that version or a later 
 from __future__ import annotations
 
 import builtins
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -30,6 +31,9 @@ T = TypeVar("T", bound=AnyObject)
 MAX_AGE_S = 30.0
 """An object made and removed again while the watch was broken is never shown by the informer;
 after this time it is given up."""
+
+REMEMBERED_ENDS = 1024
+"""Uids of vanished objects kept: more than there can be writes under way."""
 
 Indexers = Mapping[str, Callable[[Any], Iterable[str]]]
 
@@ -50,6 +54,7 @@ class Cache(Generic[T]):
         self._handlers: list[Handler[T]] = []
         # the object as written, or None when deleted; with its version, uid and time
         self._own: dict[Key, tuple[T | None, int, str, float]] = {}
+        self._gone: OrderedDict[str, None] = OrderedDict()
         self.informer: Informer[T] = Informer(client, kind, clock, index=self._indexers)
         # first in line, so that the handlers behind it already read the new state
         self.informer.on_change(self._catch_up)
@@ -68,7 +73,8 @@ class Cache(Generic[T]):
         """Remember an object as the API server returned it from a write."""
         view = self.kind.view.parse(obj)
         key = key_of(view)
-        if self._seen_version(key) >= version_of(view):
+        # the watch may be quicker than the answer, and have shown even the object's end
+        if self._seen_version(key) >= version_of(view) or view.metadata.uid in self._gone:
             return
         self._own[key] = (
             view, version_of(view), view.metadata.uid, self._clock.monotonic_s()
@@ -124,8 +130,12 @@ class Cache(Generic[T]):
 
     def _catch_up(self, old: T | None, new: T | None) -> None:
         shown = new if new is not None else old
-        if shown is None or not self._own:
+        if shown is None:
             return
+        if new is None:
+            self._gone[shown.metadata.uid] = None
+            if len(self._gone) > REMEMBERED_ENDS:
+                self._gone.popitem(last=False)
         own = self._own.get(key_of(shown))
         if own is None:
             return

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from netlab.client.interface import Client
 from netlab.clock import SystemClock
-from netlab.dns.api_reader import ApiAddress, ApiReader
+from netlab.dns.api_reader import ACCOUNT_DIR, ApiAddress, ApiReader
 from netlab.dns.feed import ZoneFeed
 from netlab.dns.forward import Forwarder, read_resolvers
 from netlab.dns.server import DnsServer
@@ -34,6 +34,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--address", default="0.0.0.0", help="address to listen on")
     parser.add_argument("--port", type=int, default=53, help="port to listen on")
     parser.add_argument("--resolv-conf", type=Path, default=Path("/etc/resolv.conf"))
+    parser.add_argument(
+        "--account-dir", type=Path, default=ACCOUNT_DIR, help="folder of ca.crt and token"
+    )
     return parser.parse_args(argv)
 
 
@@ -82,7 +85,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     options = arguments(sys.argv[1:])
     try:
-        run_loop(serve(options, ApiAddress.of_pod()))
+        run_loop(serve(options, ApiAddress.of_pod(account_dir=options.account_dir)))
     except (NetlabError, OSError) as error:
         sys.stderr.write(f"netlab-dns: {error}\n")
         return 1

@@ -29,7 +29,10 @@ from netlab.client.interface import ObjectList, WatchEvent
 from netlab.errors import ApiError, HostError
 
 ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-CONNECT_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 2.0
+"""Short: a pod may start before the rules of the API server's Service are there, and its first
+packets are then lost."""
+ANSWER_TIMEOUT_S = 10.0
 LIST_TIMEOUT_S = 30.0
 WATCH_IDLE_S = 600.0
 """A watch without any event for so long is made anew: the connection may be dead."""
@@ -47,7 +50,7 @@ class ApiAddress:
 
     @classmethod
     def of_pod(
-        cls, environ: Mapping[str, str] = os.environ, account_dir: Path = ACCOUNT_DIR
+        cls, environ: Mapping[str, str] = os.environ, *, account_dir: Path = ACCOUNT_DIR
     ) -> ApiAddress:
         """Return what every pod is given.
 
@@ -121,7 +124,7 @@ class ApiReader:
                 f"GET {path} HTTP/1.1\r\nHost: {address.host}\r\nAccept: application/json\r\n"
                 f"Authorization: Bearer {token}\r\nConnection: close\r\n\r\n".encode()
             )
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 status, headers = await _read_head(reader)
             body = _body(reader, headers)
             if status != 200:

@@ -60,10 +60,6 @@ class _Exchange(asyncio.DatagramProtocol):
         self._request = request
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.DatagramTransport):
-            transport.sendto(self._request)
-
     def datagram_received(self, data: bytes, addr: object) -> None:
         if not self.answer.done() and is_answer(self._request, data):
             self.answer.set_result(data)
@@ -138,6 +134,7 @@ class Forwarder:
             lambda: _Exchange(request), remote_addr=(server, self._port)
         )
         try:
+            transport.sendto(request)
             return await exchange.answer
         finally:
             transport.close()

@@ -43,7 +43,10 @@ from netlab.runtime.cri import ContainerRuntime, PodIdentity
 log = logging.getLogger(__name__)
 
 RELIST_S = 5.0
-NETWORK_CHECK_S = 5.0
+NETWORK_CHECK_S = 2.0
+NETWORK_CHECKS_PER_S = 20
+"""How many pods' networks are looked at per second at most: one look costs a millisecond."""
+
 VOLUME_REFRESH_S = 60.0
 RETRY_S = 0.5
 STARTS_PER_PROCESSOR = 4
@@ -183,13 +186,22 @@ class Kubelet:
     async def _adopt(self, snapshot: Snapshot) -> None:
         """End what belongs to pods that no longer exist; the others have their workers."""
         self._end_strangers(snapshot)
-        folders, netns = self._parts.folders, self._parts.netns
+        folders = self._parts.folders
         known = {folders.pod(worker.identity).netns_name(0) for worker in self._workers.values()}
-        for name in folders.owned_netns(netns.list_netns()):
+        for name in folders.owned_netns(await self._network_names()):
             if not any(name == base or name.startswith(f"{base}_") for base in known):
                 await self._remove_stray_network(name)
         for uid in folders.known_uids() - self._workers.keys():
             await asyncio.to_thread(folders.remove_uid, uid)
+
+    async def _network_names(self) -> set[str]:
+        """Names of sandboxes' networks: of namespaces, and of addresses whose namespace is gone."""
+        names = set(self._parts.netns.list_netns())
+        try:
+            names.update((await self._parts.network.addresses()).values())
+        except NetlabError as error:
+            log.warning("list addresses: %s", error)
+        return names
 
     async def _remove_stray_network(self, name: str) -> None:
         try:
@@ -233,7 +245,8 @@ class Kubelet:
 
     async def _check_networks(self) -> None:
         while True:
-            await self._parts.clock.sleep(NETWORK_CHECK_S)
+            pause_s = max(NETWORK_CHECK_S, len(self._workers) / NETWORK_CHECKS_PER_S)
+            await self._parts.clock.sleep(pause_s)
             for worker in list(self._workers.values()):
                 try:
                     await self._check_network(worker)

@@ -26,7 +26,7 @@ from netlab.kubelet.files import pod_hostname
 from netlab.kubelet.folders import PodFolders
 from netlab.kubelet.mounts import PodMounts, fetch
 from netlab.kubelet.node_parts import NORMAL, WARNING, NodeParts, container_field
-from netlab.kubelet.plan import Failure, StartContainer, Waiting
+from netlab.kubelet.steps import Failure, StartContainer, Waiting
 from netlab.kubelet.volumes import VolumeError
 from netlab.runtime.cri import ContainerConfig
 
@@ -91,9 +91,13 @@ class ContainerStarter:
         if policy != "Always":
             try:
                 await self._parts.runtime.pull_image(image, policy="Never")
-            except ImageError:
+            except ImageError as error:
+                if error.reason == "InvalidImageName":
+                    self._refuse_image(pod, container, "InspectFailed", error.reason, str(error))
                 if policy == "Never":
-                    self._never_pull(pod, container)
+                    reason = "ErrImageNeverPull"
+                    message = f'Container image "{image}" is not present with pull policy of Never'
+                    self._refuse_image(pod, container, reason, reason, message)
             else:
                 message = (
                     f'Container image "{image}" already present on machine '
@@ -103,13 +107,13 @@ class ContainerStarter:
                 return
         await self._fetch_image(pod, container)
 
-    def _never_pull(self, pod: Pod, container: Container) -> NoReturn:
-        message = f'Container image "{container.image}" is not present with pull policy of Never'
-        self._tell(pod, container, WARNING, "ErrImageNeverPull", message)
-        self._tell(pod, container, WARNING, "Failed", "Error: ErrImageNeverPull")
+    def _refuse_image(
+        self, pod: Pod, container: Container, event: str, reason: str, message: str
+    ) -> NoReturn:
+        self._tell(pod, container, WARNING, event, message)
+        self._tell(pod, container, WARNING, "Failed", f"Error: {reason}")
         now = self._parts.clock.now()
-        waiting = Waiting("ErrImageNeverPull", message)
-        raise StartError(Failure(waiting, now, now + timedelta(seconds=RETRY_S)))
+        raise StartError(Failure(Waiting(reason, message), now, now + timedelta(seconds=RETRY_S)))
 
     async def _fetch_image(self, pod: Pod, container: Container) -> None:
         image = container.image

@@ -5,8 +5,9 @@ One ``NodeParts`` is built per agent and handed to everything that acts on pods.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Protocol
 
@@ -49,6 +50,8 @@ class PodNetwork(Protocol):
     async def repair(
         self, *, container_id: str, pod_netns: Path, namespace: str, name: str
     ) -> PodAddress: ...
+
+    async def addresses(self) -> Mapping[IPv4Address, str]: ...
 
 
 class NetnsTable(Protocol):

@@ -14,198 +14,37 @@ netlab leaves out init containers, probes and eviction so far.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias
 
 from netlab.api.core import Container, Pod
 from netlab.kubelet.backoff import BackOff, format_delay, next_back_off, remaining_s
-from netlab.runtime.cri import ContainerPhase, ContainerState, SandboxStatus
+from netlab.kubelet.steps import (
+    CREATING,
+    CreateSandbox,
+    Failure,
+    FinishDeletion,
+    Memory,
+    Observed,
+    Plan,
+    PrepareVolumes,
+    RemoveContainer,
+    RemoveSandbox,
+    RepairNetwork,
+    Report,
+    StartContainer,
+    Step,
+    StopContainer,
+    Teardown,
+    Waiting,
+)
+from netlab.runtime.cri import ContainerPhase, ContainerState
 
 REMOVED_GRACE_S = 1.0
 """Grace of a pod that the API server no longer has (``kubectl delete --force``)."""
 
-ERROR_SHOWN_S = 5.0
-"""How long a failure is shown as such (ErrImagePull) before the wait for the next try is
-(ImagePullBackOff); the kubelet changes over at its next pass, which comes after about as long."""
-
 TERMINAL_PHASES = ("Succeeded", "Failed")
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Why a container does not run, as ``state.waiting`` shows it."""
-
-    reason: str
-    message: str = ""
-
-
-CREATING = Waiting("ContainerCreating")
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A step that failed at ``at`` and shall not be tried again before ``retry_at``.
-
-    later: what is shown once ERROR_SHOWN_S have passed; None means the same for all the time.
-    """
-
-    shown: Waiting
-    at: datetime
-    retry_at: datetime
-    later: Waiting | None = None
-
-    def waiting(self, now: datetime) -> Waiting:
-        """Return what to show at ``now``."""
-        return self.later if self.later and now >= self.shown_until else self.shown
-
-    @property
-    def shown_until(self) -> datetime:
-        """When ``shown`` makes way for ``later``."""
-        return self.at + timedelta(seconds=ERROR_SHOWN_S)
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What the agent remembers of a pod between passes; lost when it restarts.
-
-    Mappings are by container name. sandbox_attempt: the highest used so far, -1 for none.
-    """
-
-    crashes: Mapping[str, BackOff] = field(default_factory=dict)
-    failures: Mapping[str, Failure] = field(default_factory=dict)
-    pod_failure: Failure | None = None
-    sandbox_attempt: int = -1
-    volumes_ready: bool = False
-    network_faults: tuple[str, ...] = ()
-    deletion_sent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What exists of a pod. cleaned: True once ``Teardown`` has left nothing of it."""
-
-    sandboxes: tuple[SandboxStatus, ...] = ()
-    containers: tuple[ContainerState, ...] = ()
-    cleaned: bool = False
-
-    @property
-    def sandbox(self) -> SandboxStatus | None:
-        """The sandbox that runs, if any; the newest of several."""
-        alive = [s for s in self.sandboxes if s.phase is ContainerPhase.RUNNING]
-        return max(alive, key=lambda s: s.config.attempt, default=None)
-
-    def states(self, name: str) -> list[ContainerState]:
-        """Return the containers of that name, newest first."""
-        same = [c for c in self.containers if c.name == name]
-        return sorted(same, key=lambda c: (c.attempt, c.created_at), reverse=True)
-
-    @property
-    def active(self) -> list[ContainerState]:
-        """The containers that have a process."""
-        return [c for c in self.containers if c.phase is not ContainerPhase.EXITED]
-
-
-@dataclass(frozen=True, slots=True)
-class StopContainer:
-    """Stop a container, telling ``message`` as event Killing."""
-
-    id: str
-    name: str
-    grace_s: float
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveContainer:
-    """Remove a container that has ended, and its log."""
-
-    id: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveSandbox:
-    """Stop a sandbox, free its address, remove its network namespace and itself.
-
-    changed: the pod goes on with a new one, which an event tells.
-    """
-
-    sandbox: SandboxStatus
-    changed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class CreateSandbox:
-    """Make network namespace, address and pause container, and at the same time the volumes."""
-
-    attempt: int
-    with_volumes: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PrepareVolumes:
-    """Write the files of the pod's volumes."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartContainer:
-    """Pull the image, create and start a container; remember ``back_off`` for its next end."""
-
-    container: Container
-    attempt: int
-    back_off: BackOff | None
-
-
-@dataclass(frozen=True, slots=True)
-class RepairNetwork:
-    """Mend the pod's link, keeping its address."""
-
-    faults: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Write the status and wait until the API server has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Teardown:
-    """Remove all that exists of the pod, logs and volumes included."""
-
-
-@dataclass(frozen=True, slots=True)
-class FinishDeletion:
-    """Remove the Pod object: nothing of the pod is left."""
-
-
-Step: TypeAlias = (
-    StopContainer
-    | RemoveContainer
-    | RemoveSandbox
-    | CreateSandbox
-    | PrepareVolumes
-    | StartContainer
-    | RepairNetwork
-    | Report
-    | Teardown
-    | FinishDeletion
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to do next.
-
-    waiting: by name, the containers that do not run but will. recheck_at: plan again then, when
-    nothing happens before. done: nothing of the pod is left and nothing will come.
-    """
-
-    steps: tuple[Step, ...] = ()
-    waiting: Mapping[str, Waiting] = field(default_factory=dict)
-    recheck_at: datetime | None = None
-    done: bool = False
 
 
 def plan_pod(pod: Pod | None, observed: Observed, memory: Memory, now: datetime) -> Plan:

@@ -15,7 +15,7 @@ from netlab.api.kinds import POD
 from netlab.api.view import Object
 from netlab.client.interface import Client
 from netlab.clock import Clock
-from netlab.errors import ApiError, is_conflict, is_not_found
+from netlab.errors import NetlabError, is_conflict, is_not_found
 from netlab.kubelet.status import status_patch
 
 log = logging.getLogger(__name__)
@@ -74,13 +74,10 @@ class StatusReporter:
             await self._client.patch(
                 POD, meta.namespace, meta.name, patch, patch_type="merge", subresource="status"
             )
-        except ApiError as error:
+        except (NetlabError, OSError, TimeoutError) as error:
+            # once the pod is gone, or another one has its name, nobody waits for this status
             if not (is_not_found(error) or is_conflict(error)):
                 log.warning("status of pod %s/%s: %s", meta.namespace, meta.name, error)
                 return False
-            # the pod is gone, or another one has its name: nobody waits for this status
-        except (OSError, TimeoutError) as error:
-            log.warning("status of pod %s/%s: %s", meta.namespace, meta.name, error)
-            return False
         self._written = status
         return True

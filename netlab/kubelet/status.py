@@ -18,7 +18,8 @@ from netlab.api.core import ContainerStateTerminated as TerminatedView
 from netlab.api.meta import Condition
 from netlab.api.view import Object
 from netlab.clock import rfc3339
-from netlab.kubelet.plan import CREATING, TERMINAL_PHASES, Observed, Waiting, restarts
+from netlab.kubelet.plan import TERMINAL_PHASES, restarts
+from netlab.kubelet.steps import CREATING, Observed, Waiting
 from netlab.runtime.cri import ContainerPhase, ContainerState
 
 CONTAINER_ID_SCHEME = "netlab://"

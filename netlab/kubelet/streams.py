@@ -19,8 +19,8 @@ from netlab.errors import ApiError, ContainerError
 from netlab.kubelet.inventory import Inventory
 from netlab.kubelet.logs import read_log
 from netlab.kubelet.node_parts import NodeParts
-from netlab.kubelet.plan import Observed
 from netlab.kubelet.status import CONTAINER_ID_SCHEME
+from netlab.kubelet.steps import Observed
 from netlab.kubelet.worker import PodWorker
 from netlab.runtime.cri import ContainerPhase, ContainerState, PodIdentity
 

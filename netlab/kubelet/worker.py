@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,10 +25,12 @@ from netlab.errors import ApiError, NetlabError, is_conflict, is_not_found
 from netlab.kubelet.containers import ContainerStarter, StartError
 from netlab.kubelet.mounts import PodMounts
 from netlab.kubelet.node_parts import NORMAL, WARNING, NodeParts, PodAddress, container_field
-from netlab.kubelet.plan import (
+from netlab.kubelet.plan import REMOVED_GRACE_S, TERMINAL_PHASES, plan_pod
+from netlab.kubelet.reporter import StatusReporter
+from netlab.kubelet.sandbox import create_sandbox, remove_network, remove_sandbox
+from netlab.kubelet.status import OWNED_CONDITIONS, Situation, pod_status
+from netlab.kubelet.steps import (
     CREATING,
-    REMOVED_GRACE_S,
-    TERMINAL_PHASES,
     CreateSandbox,
     Failure,
     FinishDeletion,
@@ -44,13 +46,9 @@ from netlab.kubelet.plan import (
     Step,
     StopContainer,
     Teardown,
-    Waiting,
-    plan_pod,
-    pod_text,
 )
-from netlab.kubelet.reporter import StatusReporter
-from netlab.kubelet.sandbox import create_sandbox, remove_network, remove_sandbox
-from netlab.kubelet.status import OWNED_CONDITIONS, Situation, pod_status
+from netlab.kubelet.stopping import stop_containers
+from netlab.kubelet.telling import BackOffTeller
 from netlab.kubelet.volumes import VolumeError
 from netlab.runtime.cri import PodIdentity, SandboxStatus
 
@@ -59,9 +57,6 @@ log = logging.getLogger(__name__)
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 16.0
 """Delay after a failed pass, sandbox or volume: doubled from the first to the longest."""
-
-BACK_OFF_EVENT_S = 10.0
-"""How often a container in back-off is told again (kubelet: once per pass, every 10 s or so)."""
 
 
 class PodWorker:
@@ -94,7 +89,7 @@ class PodWorker:
         self._refresh_due = False
         self._pod_ip = pod.status.pod_ip if pod is not None else ""
         self._failures_in_row = 0
-        self._told: dict[str, tuple[str, datetime]] = {}
+        self._back_offs = BackOffTeller(parts.events)
 
     @property
     def pod(self) -> Pod | None:
@@ -150,6 +145,10 @@ class PodWorker:
             for error in group.exceptions:
                 log.warning("pod %s/%s: %s", self.identity.namespace, self.identity.name, error)
             plan = Plan(recheck_at=self._retry_at())
+        except* Exception:
+            # a fault in the care of one pod must not end the care of the others
+            log.exception("pod %s/%s", self.identity.namespace, self.identity.name)
+            plan = Plan(recheck_at=self._retry_at())
         else:
             self._failures_in_row = 0
         return plan
@@ -181,7 +180,7 @@ class PodWorker:
             pod, now = self._known_pod(), self._parts.clock.now()
             plan = plan_pod(pod, self._observed, self._memory, now)
             if pod is not None:
-                told_again = self._tell_waiting(pod, plan.waiting, now)
+                told_again = self._back_offs.tell(pod, plan.waiting, now)
                 self._report(pod, plan)
                 if self._refresh_due:
                     await self._refresh_files(pod)
@@ -210,7 +209,7 @@ class PodWorker:
         attempts = [sandbox.config.attempt for sandbox in seen.sandboxes]
         self._remember(sandbox_attempt=max([self._memory.sandbox_attempt, *attempts]))
         sandbox = self._observed.sandbox
-        if sandbox is not None and not self._pod_ip:
+        if sandbox is not None and not self._pod_ip and not self._ending():
             # killed between making the sandbox and reporting its address
             self._pod_ip = str((await self._repair(sandbox)).ip)
 
@@ -230,30 +229,6 @@ class PodWorker:
             ended=deleting and not self._observed.active,
         )
         self._reporter.submit(pod, pod_status(situation, self._parts.clock.now()))
-
-    def _tell_waiting(
-        self, pod: Pod, waiting: Mapping[str, Waiting], now: datetime
-    ) -> datetime | None:
-        """Tell containers in back-off as events; return when to tell them again."""
-        for name in [name for name in self._told if name not in waiting]:
-            del self._told[name]
-        for name, why in waiting.items():
-            if not why.reason.endswith("BackOff"):
-                self._told.pop(name, None)
-                continue
-            reason, due = self._told.get(name, ("", now))
-            if reason != why.reason or now >= due:
-                self._tell_back_off(pod, name, why)
-                self._told[name] = (why.reason, now + timedelta(seconds=BACK_OFF_EVENT_S))
-        return min((due for _, due in self._told.values()), default=None)
-
-    def _tell_back_off(self, pod: Pod, name: str, why: Waiting) -> None:
-        if why.reason == "ImagePullBackOff":
-            self._tell(NORMAL, "BackOff", why.message, name)
-            self._tell(WARNING, "Failed", f"Error: {why.reason}", name)
-        else:
-            message = f"Back-off restarting failed container {name} in pod {pod_text(pod)}"
-            self._tell(WARNING, "BackOff", message, name)
 
     def _tell(self, kind: str, reason: str, message: str, container: str = "") -> None:
         if self._pod is not None:
@@ -299,50 +274,25 @@ class PodWorker:
                     await self._finish_deletion(pod)
 
     async def _stop(self, stops: Sequence[StopContainer]) -> None:
-        """Stop containers at the same time; a deletion with a shorter grace hurries them."""
         for stop in stops:
             self._tell(NORMAL, "Killing", stop.message, stop.name)
-        limit_s = max(stop.grace_s for stop in stops)
-        while True:
-            stopping = asyncio.create_task(self._stop_all(stops, limit_s))
-            hurrying = asyncio.create_task(self._shorter_grace(limit_s))
-            try:
-                await asyncio.wait({stopping, hurrying}, return_when=asyncio.FIRST_COMPLETED)
-                if stopping.done():
-                    return stopping.result()
-                limit_s = hurrying.result()
-            finally:
-                for task in (stopping, hurrying):
-                    task.cancel()
-                await asyncio.wait({stopping, hurrying})
-
-    async def _stop_all(self, stops: Sequence[StopContainer], limit_s: float) -> None:
-        results = await asyncio.gather(
-            *(
-                self._parts.runtime.stop_container(
-                    stop.id, grace_period_s=min(stop.grace_s, limit_s)
-                )
-                for stop in stops
-            ),
-            return_exceptions=True,
-        )
-        errors = [result for result in results if isinstance(result, Exception)]
-        if errors:
-            raise ExceptionGroup("stop containers", errors)
+        await stop_containers(self._parts.runtime, stops, self._shorter_grace)
 
     async def _shorter_grace(self, current_s: float) -> float:
+        """Wait until the pod shall end sooner than in ``current_s``; return the new grace."""
         while True:
             await self._wake.wait()
             self._wake.clear()  # nothing is lost: after the stop the pod is looked at anew
-            pod = self._pod
-            if pod is None:
-                grace_s: float | None = REMOVED_GRACE_S
-            elif pod.metadata.deletion_timestamp is not None:
-                grace_s = pod.metadata.deletion_grace_period_seconds
-            else:
-                grace_s = None
+            grace_s = self._ending_grace_s()
             if grace_s is not None and grace_s < current_s:
                 return grace_s
+
+    def _ending_grace_s(self) -> float | None:
+        if self._pod is None:
+            return REMOVED_GRACE_S
+        if self._pod.metadata.deletion_timestamp is None:
+            return None
+        return self._pod.metadata.deletion_grace_period_seconds
 
     async def _remove_container(self, step: RemoveContainer) -> None:
         await self._parts.runtime.remove_container(step.id)

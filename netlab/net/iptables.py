@@ -97,7 +97,11 @@ class Iptables:
         """Return the number of the rule set's last change, by whomever; None if unknown.
 
         The legacy variant does not count its changes. Costs a few microseconds.
+
+        Raises: NetworkError when the kernel cannot be asked.
         """
+        if await self.variant() == "legacy":
+            return None
         if self._netfilter is None:
             try:
                 self._netfilter = await call_in_netns(

@@ -29,6 +29,9 @@ class Progress:
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
+        if descriptor is not None:
+            # a container that inherited it would keep the reader waiting
+            os.set_inheritable(descriptor, False)
 
     @contextlib.contextmanager
     def step(self, text: str) -> Iterator[None]:
@@ -67,7 +70,10 @@ class Progress:
 
 
 def read_reports(descriptor: int) -> Iterator[Report]:
-    """Yield reports until the writer closes the pipe."""
+    """Yield reports up to the last one, or until the writer is gone."""
     with os.fdopen(descriptor, "rb") as pipe:
         for line in pipe:
-            yield msgspec.json.decode(line, type=Report)
+            report = msgspec.json.decode(line, type=Report)
+            yield report
+            if report.ready or report.error:
+                return

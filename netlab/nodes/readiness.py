@@ -6,17 +6,16 @@ an answer proves API server, scheduler, kubelet, network, kube-proxy and DNS at 
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import socket
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from netlab.clock import Clock
-from netlab.net.netns import open_socket
+from netlab.net.netns import call_in_netns
 
 RETRY_S = 0.02
-"""Asked this often: until the rules exist a question is refused or lost at once."""
+ANSWER_TIMEOUT_S = 0.1
 
 
 def a_question(identifier: int, name: str) -> bytes:
@@ -25,22 +24,30 @@ def a_question(identifier: int, name: str) -> bytes:
     return identifier.to_bytes(2, "big") + b"\1\0\0\1\0\0\0\0\0\0" + labels + b"\0\0\1\0\1"
 
 
+def is_answer(message: bytes, identifier: int) -> bool:
+    """True when the message answers our question, without an error and with a record."""
+    return (
+        len(message) >= 12
+        and message[:2] == identifier.to_bytes(2, "big")
+        and message[3] & 0x0F == 0
+        and message[6:8] != b"\0\0"
+    )
+
+
 async def wait_for_dns(netns: Path | None, server: IPv4Address, name: str, clock: Clock) -> None:
     """Return when ``server`` answers for ``name`` without an error and with a record."""
-    loop = asyncio.get_running_loop()
-    while True:
+
+    def ask() -> bool:
         # a fresh socket each time: connection tracking would keep an old one on its old way
-        asking = await open_socket(netns, socket.AF_INET, socket.SOCK_DGRAM)
-        with asking:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.settimeout(ANSWER_TIMEOUT_S)
             identifier = secrets.randbelow(1 << 16)
             try:
-                await loop.sock_connect(asking, (str(server), 53))
-                await loop.sock_sendall(asking, a_question(identifier, name))
-                async with asyncio.timeout(RETRY_S * 5):
-                    answer = await loop.sock_recv(asking, 512)
-            except (OSError, TimeoutError):
-                answer = b""
-        right_id = answer[:2] == identifier.to_bytes(2, "big")
-        if len(answer) >= 12 and right_id and answer[3] & 0x0F == 0 and answer[6:8] != b"\0\0":
-            return
+                asking.connect((str(server), 53))
+                asking.send(a_question(identifier, name))
+                return is_answer(asking.recv(512), identifier)
+            except OSError:  # refused by a rule, lost, or nobody there yet
+                return False
+
+    while not await call_in_netns(netns, ask):
         await clock.sleep(RETRY_S)

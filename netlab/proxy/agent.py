@@ -34,8 +34,10 @@ from netlab.proxy.book import ServiceKey
 from netlab.proxy.desired import Desired, render_node
 from netlab.proxy.flows import stale_flows
 from netlab.proxy.health import HealthServer
-from netlab.proxy.kernel import KernelRules, WriteCount
+from netlab.proxy.kernel import KernelRules, WriteCount, remove_rules
 from netlab.proxy.rules import NodeView
+
+__all__ = ["ProxyAgent", "SyncInfo", "remove_rules"]
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +77,9 @@ def _service_of(endpoint_slice: EndpointSlice) -> Iterable[str]:
 class ProxyAgent:
     """kube-proxy for one node.
 
-    cluster_cidr: the cluster's range of pods: traffic from elsewhere to a cluster IP is masqueraded.
-    netns: the node's network namespace, None for the host's. record: told the previous
-    value of each kernel parameter that was changed. tool: see ``net.iptables.Iptables``.
+    cluster_cidr: all nodes' pods: traffic from elsewhere to a cluster IP is masqueraded. netns: the
+    node's network namespace, None for the host's. record: told the previous value of each kernel
+    parameter before it is changed. tool: see ``net.iptables.Iptables``.
     ``synced`` is set after the first pass; ``last_sync`` tells of the latest.
     """
 
@@ -234,9 +236,8 @@ class ProxyAgent:
         ports = self._desired.take_changed_udp()
         if not ports:
             return
-        stale = stale_flows(await list_flows(self._netns, "udp"), ports)
-        if stale:
-            await delete_flows(self._netns, stale)
+        flows = await list_flows(self._netns, "udp")
+        await delete_flows(self._netns, stale_flows(flows, ports, self._desired.node.pod_cidr))
 
     async def _guard_loop(self) -> None:
         """Have the rules read back, and repaired, when somebody else changed some."""

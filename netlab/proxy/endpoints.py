@@ -17,8 +17,13 @@ from netlab.proxy.services import PortSpec, parse_address
 
 
 class Backend(msgspec.Struct, frozen=True, gc=False):
-    """One endpoint of one Service port; local: on this node; slice: where it is written."""
+    """One endpoint of one Service port.
 
+    text: ``ip:port``, as comments and hashes spell it; local: on this node; slice: the name of the
+    EndpointSlice it is written in.
+    """
+
+    text: str
     address: IPv4Address
     port: int
     local: bool
@@ -26,11 +31,6 @@ class Backend(msgspec.Struct, frozen=True, gc=False):
     serving: bool
     terminating: bool
     slice: str
-
-    @property
-    def text(self) -> str:
-        """``ip:port``, as comments and hashes spell it."""
-        return f"{self.address}:{self.port}"
 
     @property
     def draining(self) -> bool:
@@ -84,6 +84,7 @@ def _slice_backends(
             conditions = endpoint.conditions
             ready = conditions.ready is not False
             yield Backend(
+                text=f"{address}:{number}",
                 address=address,
                 port=number,
                 local=endpoint.node_name == node_name,

@@ -9,7 +9,7 @@ no endpoint yet. Such entries must be deleted. Mirrors kube-proxy ``pkg/proxy/co
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 import msgspec
 
@@ -43,8 +43,11 @@ def _place(backend: Backend) -> tuple[IPv4Address, int]:
     return backend.address, backend.port
 
 
-def stale_flows(flows: Iterable[Flow], ports: Iterable[UdpPort]) -> list[Flow]:
-    """Return the flows to one of the ports that end at none of its endpoints."""
+def stale_flows(flows: Iterable[Flow], ports: Iterable[UdpPort], pods: IPv4Network) -> list[Flow]:
+    """Return the flows to one of the ports that end at none of its endpoints.
+
+    pods: the cluster's range of pods; a flow straight to a pod is nobody's node port.
+    """
     by_address: dict[tuple[IPv4Address, int], UdpPort] = {}
     by_node_port: dict[int, UdpPort] = {}
     for port in ports:
@@ -56,7 +59,7 @@ def stale_flows(flows: Iterable[Flow], ports: Iterable[UdpPort]) -> list[Flow]:
     for flow in flows:
         original, answering = flow.original, (flow.reply.source, flow.reply.source_port)
         served = by_address.get((original.destination, original.destination_port))
-        if served is None:
+        if served is None and original.destination not in pods:
             served = by_node_port.get(original.destination_port)
         if served is not None and answering not in served.endpoints:
             stale.append(flow)

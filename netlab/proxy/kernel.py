@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from netlab.errors import NetworkError
 from netlab.net.iptables import Iptables
 from netlab.proxy.book import ChainId, Lines, RuleBook
 from netlab.proxy.plan import (
     WANTED_JUMPS,
     Change,
+    Written,
     plan_changes,
     plan_restores,
     read_written,
@@ -90,45 +90,25 @@ class KernelRules:
         Raises: NetworkError when the kernel cannot be asked.
         """
         generation = await self._iptables.generation()
-        if generation is None or await self._iptables.variant() == "legacy":
-            return None
-        return generation != self._generation
+        return None if generation is None else generation != self._generation
 
 
-async def remove_rules(
-    netns: Path | None, *, keep_tables: frozenset[str] | None = None, tool: str = "iptables"
-) -> None:
+async def remove_rules(netns: Path | None, *, tool: str = "iptables") -> None:
     """Remove every chain of the proxy and the jumps to them, and nothing else. Idempotent.
 
-    keep_tables: the tables that were there before the lab; others are deleted when they hold
-    nothing any more. None keeps all.
+    The nft variant's tables stay even when nothing is left in them: see
+    ``Iptables.remove_empty_tables``.
 
     Raises: NetworkError when the kernel refuses, for example because a foreign rule jumps to one
     of the chains.
     """
     iptables = Iptables(netns, tool=tool)
-    try:
-        written = read_written(await iptables.save())
-        changes = [Change(chain, lines, None) for chain, lines in written.chains.items()]
-        for text in plan_removal(changes, written.jumps):
-            await iptables.restore(text)
-        if keep_tables is not None:
-            await iptables.remove_empty_tables(keep_tables)
-    finally:
-        iptables.close()
+    written = read_written(await iptables.save())
+    for text in plan_removal(written):
+        await iptables.restore(text)
 
 
-def plan_removal(changes: list[Change], jumps: Mapping[ChainId, Lines]) -> list[str]:
+def plan_removal(written: Written) -> list[str]:
     """Return the texts that remove the jumps first and then the chains."""
-    return plan_restores([], jumps, {}) + plan_restores(changes, {}, {})
-
-
-async def list_tables(netns: Path | None, *, tool: str = "iptables") -> frozenset[str]:
-    """Return the tables that exist now, for ``remove_rules(keep_tables=…)`` later."""
-    iptables = Iptables(netns, tool=tool)
-    try:
-        return frozenset((await iptables.save()).tables)
-    except NetworkError:
-        return frozenset()
-    finally:
-        iptables.close()
+    changes = [Change(chain, lines, None) for chain, lines in written.chains.items()]
+    return plan_restores([], written.jumps, {}) + plan_restores(changes, {}, {})

@@ -83,7 +83,7 @@ def _probability(endpoints: int) -> Statistic:
 
 
 def _host(address: IPv4Address) -> Net:
-    return Net(IPv4Network(address))
+    return Net(IPv4Network((int(address), 32)))
 
 
 def render_port(port: PortSpec, choice: Choice, node: NodeView) -> PortRules:
@@ -109,6 +109,10 @@ class _PortRenderer:
         self.internal_open = bool(choice.local) if port.internal_local else choice.usable
         self.external_open = bool(choice.local) if port.external_local else choice.usable
         self.uses_external = choice.usable and port.externally_accessible
+        self.endpoint_chains = {
+            one.text: names.endpoint_chain(port.text, port.protocol, one.text)
+            for one in choice.reachable
+        }
         self.uses_firewall = choice.usable and bool(port.balancer_ips and port.source_ranges)
 
     def origin(self, reason: str) -> Origin:
@@ -247,13 +251,10 @@ class _PortRenderer:
     def _noted(self, text: str, *matches: Match) -> tuple[Match, ...]:
         return matches if self.node.large else (Comment(text), *matches)
 
-    def _endpoint_name(self, backend: Backend) -> str:
-        return names.endpoint_chain(self.port.text, self.port.protocol, backend.text)
-
     def _balance(self, backends: tuple[Backend, ...]) -> Iterable[Rule]:
         """First back to the endpoint the client had, then one of all with equal chances."""
         port = self.port
-        chains = [self._endpoint_name(backend) for backend in backends]
+        chains = [self.endpoint_chains[backend.text] for backend in backends]
         if port.affinity_s is not None:
             for backend, chain in zip(backends, chains, strict=True):
                 recent = Recent(chain, "rcheck", port.affinity_s, reap=True)
@@ -275,7 +276,7 @@ class _PortRenderer:
         return Origin("EndpointSlice", self.port.namespace, backend.slice, reason)
 
     def _endpoint_chain(self, backend: Backend) -> Chain:
-        name = self._endpoint_name(backend)
+        name = self.endpoint_chains[backend.text]
         affinity = (Recent(name, "set"),) if self.port.affinity_s is not None else ()
         return Chain(
             name,

@@ -114,6 +114,14 @@ def kill_processes(hierarchies: Sequence[Hierarchy], group: str) -> None:
         time.sleep(_POLL_S)
 
 
+def kill_session(hierarchies: Sequence[Hierarchy], group: str, leader: int) -> None:
+    """End the processes in a group that belong to the session of a leader, and the leader."""
+    for pid in process_ids(hierarchies, group):
+        if _session_of(pid) == leader:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
 def remove_group(hierarchies: Sequence[Hierarchy], group: str) -> None:
     """Remove a group and the groups below it, in every hierarchy; gone already is fine.
 
@@ -133,6 +141,15 @@ def remove_parent_if_empty(hierarchies: Sequence[Hierarchy], group: str) -> None
 
 def _folder(hierarchy: Hierarchy, group: str) -> Path:
     return hierarchy.mount_point / group.lstrip("/")
+
+
+def _session_of(pid: int) -> int:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    # After the name in parentheses, which may hold anything: state, parent, group, session.
+    return int(stat.rpartition(")")[2].split()[3])
 
 
 def _tree(folder: Path) -> Iterator[Path]:

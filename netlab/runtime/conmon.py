@@ -53,6 +53,7 @@ def conmon_argv(job: ConmonJob) -> list[str]:
     """Return conmon's command line.
 
     ``--no-sync-log``: otherwise each exit syncs the whole file system of the log.
+    ``--exit-dir``: not ``exit``, for conmon writes a file of that name into the persist folder.
     ``--full-attach``: the socket lies in the bundle, under its full path.
     """
     argv = ["conmon", "--api-version", "1"]
@@ -61,7 +62,7 @@ def conmon_argv(job: ConmonJob) -> list[str]:
     argv += ["--bundle", str(job.folder), "--persist-dir", str(job.folder)]
     argv += ["--container-pidfile", str(job.folder / "pid")]
     argv += ["--conmon-pidfile", str(job.folder / "conmon.pid")]
-    argv += ["--exit-dir", str(job.folder / "exit")]
+    argv += ["--exit-dir", str(job.folder / "exits")]
     argv += ["--socket-dir-path", str(job.folder), "--full-attach"]
     argv += ["--log-path", f"k8s-file:{job.log_path}", "--log-level", "error", "--no-sync-log"]
     if job.stdin:
@@ -98,7 +99,7 @@ async def launch(job: ConmonJob, *, settle: Callable[[int], None]) -> int:
 
 
 async def _spawn(job: ConmonJob, report: int, start: int) -> asyncio.subprocess.Process:
-    (job.folder / "exit").mkdir(exist_ok=True)
+    (job.folder / "exits").mkdir(exist_ok=True)
     environment = {
         "PATH": DEFAULT_PATH,
         "_OCI_SYNCPIPE": str(report),
@@ -116,9 +117,7 @@ async def _spawn(job: ConmonJob, report: int, start: int) -> asyncio.subprocess.
                 env=environment,
             )
         except FileNotFoundError as error:
-            raise HostError(
-                "conmon: not installed; run: sudo apt-get install conmon"
-            ) from error
+            raise HostError("conmon: not installed; run: sudo apt-get install conmon") from error
 
 
 async def _read_all(descriptor: int) -> bytes:

@@ -8,7 +8,6 @@ turns it into a container that is created, running or exited, and ``remove`` tak
 
 from __future__ import annotations
 
-import os
 import secrets
 import signal
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from netlab.runtime.cri import ContainerConfig, ContainerPhase, ContainerState, 
 from netlab.runtime.exits import ExitWatcher
 from netlab.runtime.machine import Machine
 from netlab.runtime.mounts import mount_overlay
-from netlab.runtime.process import open_command, open_member, read_pid, send_signal
+from netlab.runtime.process import open_command, read_pid, signal_member
 from netlab.runtime.recipe import UnpackedImage
 from netlab.runtime.records import (
     ContainerRecord,
@@ -68,9 +67,7 @@ class Containers:
         for folder in record_folders(machine.paths.containers):
             record = read_record(folder / "record.json", ContainerRecord)
             if record is None:
-                tear_down_container(
-                    machine.paths, machine.hierarchies, folder.name, "/netlab/-"
-                )
+                tear_down_container(machine.paths, machine.hierarchies, folder.name, "/netlab/-")
                 continue
             self._containers[record.id] = self._adopt_one(folder, record)
 
@@ -109,10 +106,9 @@ class Containers:
             self._watch(container)
             await self._machine.oci.start(container_id, folder)
         except ContainerError as error:
-            await self._machine.in_thread(
-                kill_processes, self._machine.hierarchies, record.cgroup
-            )
+            await self._machine.in_thread(kill_processes, self._machine.hierarchies, record.cgroup)
             self._set_outcome(container, _EXIT_CANNOT_RUN, "ContainerCannotRun", str(error))
+            self._watcher.report(container_id)
             raise
 
     async def stop(self, container_id: str, *, grace_period_s: float) -> None:
@@ -140,7 +136,7 @@ class Containers:
         self._watcher.forget(container_id)
         self._containers.pop(container_id, None)
 
-    def list(self) -> list[ContainerState]:
+    def states(self) -> list[ContainerState]:
         """Return every container, the oldest first."""
         states = [self._state(container) for container in self._containers.values()]
         return sorted(states, key=lambda state: state.created_at)
@@ -256,12 +252,7 @@ class Containers:
         write_record(folder / "outcome.json", container.outcome)
 
     def _signal(self, container: _Container, number: int) -> None:
-        pidfd = open_member(container.pid, container.record.cgroup)
-        if pidfd is not None:
-            try:
-                send_signal(pidfd, number)
-            finally:
-                os.close(pidfd)
+        signal_member(container.pid, container.record.cgroup, number)
 
     async def _tear_down(self, record: ContainerRecord) -> None:
         machine = self._machine

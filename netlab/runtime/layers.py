@@ -26,8 +26,6 @@ def find_host_parts(applets: Sequence[str]) -> HostParts:
 
     Raises: HostError naming the Debian package of a missing program.
     """
-    loader = Path("/usr/lib64")
-    links = [(p.name, str(p.readlink())) for p in sorted(loader.glob("ld-*")) if p.is_symlink()]
     return HostParts(
         python=Path(sys.executable).resolve(),
         python_prefix=Path(sys.base_prefix),
@@ -36,8 +34,14 @@ def find_host_parts(applets: Sequence[str]) -> HostParts:
         busybox=find_program("busybox"),
         catatonit=find_program("catatonit"),
         applets=applets,
-        loader_links=links,
+        loader_links=_links_in(Path("/usr/lib64"), "ld-*"),
+        alternatives=_links_in(Path("/etc/alternatives"), "*"),
     )
+
+
+def _links_in(folder: Path, pattern: str) -> list[tuple[str, str]]:
+    found = sorted(folder.glob(pattern)) if folder.is_dir() else []
+    return [(path.name, str(path.readlink())) for path in found if path.is_symlink()]
 
 
 def find_program(name: str) -> Path:

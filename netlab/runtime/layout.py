@@ -14,6 +14,7 @@ copied (certificate authorities, the loader's cache).
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -66,7 +67,8 @@ class HostParts:
 
     python: the interpreter's real file; python_prefix: ``sys.base_prefix``; venv: ``sys.prefix``;
     package: the folder of the netlab package. applets: paths without the leading slash, as
-    ``busybox --list-full`` prints them. loader_links: links in /usr/lib64 (name, target).
+    ``busybox --list-full`` prints them. loader_links: links in /usr/lib64 (name, target);
+    alternatives: those in /etc/alternatives, through which Debian's /usr/bin reaches programs.
     """
 
     python: Path
@@ -77,6 +79,7 @@ class HostParts:
     catatonit: Path
     applets: Sequence[str] = ()
     loader_links: Sequence[tuple[str, str]] = ()
+    alternatives: Sequence[tuple[str, str]] = ()
     usr: Path = Path("/usr")
 
 
@@ -130,7 +133,8 @@ def base_entries(kind: RootKind, host: HostParts) -> list[Entry]:
     entries += _etc_entries()
     if kind is RootKind.HOST_USR:
         entries += [Link(name, f"usr/{name}") for name in ("bin", "lib", "lib32", "lib64", "sbin")]
-        entries.append(_loader_cache())
+        entries += [_loader_cache(), Directory("etc/alternatives")]
+        entries += [Link(f"etc/alternatives/{name}", to) for name, to in host.alternatives]
         return entries
     entries += _busybox_entries(host)
     if kind is RootKind.PYTHON:
@@ -222,9 +226,20 @@ def _python_entries(host: HostParts) -> list[Entry]:
         Directory("usr/lib64"),
         Link("usr/bin/python3", str(host.python)),
         _loader_cache(),
+        TextFile("usr/local/bin/netlab-python", _netlab_python(host), 0o755),
     ]
     entries += [Link(f"usr/lib64/{name}", target) for name, target in host.loader_links]
     if host.python_prefix == host.usr:
         # The file that the interpreter is bound over; without it every container would get one.
         entries.append(TextFile(str(host.python).lstrip("/"), mode=0o755))
     return entries
+
+
+def _netlab_python(host: HostParts) -> str:
+    """Return the script that runs Python with netlab's packages, in images with ``venv``.
+
+    The package's parent holds nothing else inside, and is needed where netlab is not installed
+    in the virtual environment but run from its source.
+    """
+    parent, python = shlex.quote(str(host.package.parent)), shlex.quote(f"{host.venv}/bin/python3")
+    return f'#!/bin/sh\nPYTHONPATH={parent} exec {python} "$@"\n'

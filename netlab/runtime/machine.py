@@ -70,3 +70,8 @@ def available_capabilities(status: str) -> frozenset[str]:
                 name for name in DEFAULT_CAPABILITIES if bits >> _CAPABILITY_NUMBERS[name] & 1
             )
     return frozenset(DEFAULT_CAPABILITIES)
+
+
+def own_capabilities() -> frozenset[str]:
+    """Return which of the default capabilities this process can give."""
+    return available_capabilities(Path("/proc/self/status").read_text())

@@ -63,9 +63,7 @@ async def find_oci_runtime(*, pause_layer: Path, cache: Path, oci_root: Path, cg
     raise HostError(f"no OCI runtime works here: {'; '.join(failures)}{hint}")
 
 
-async def _try_runtime(
-    runtime: Path, pause_layer: Path, oci_root: Path, cgroup: str
-) -> str | None:
+async def _try_runtime(runtime: Path, pause_layer: Path, oci_root: Path, cgroup: str) -> str | None:
     """Return None when a container ran, else the cause."""
     bundle = Path(tempfile.mkdtemp(prefix="probe-", dir=oci_root.parent))
     container = f"netlab-probe-{bundle.name}"

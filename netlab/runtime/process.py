@@ -45,6 +45,17 @@ def send_signal(pidfd: int, number: int) -> None:
         signal.pidfd_send_signal(pidfd, number)
 
 
+def signal_member(pid: int, group: str, number: int) -> None:
+    """Send a signal to a process that is in a control group; nothing happens otherwise."""
+    pidfd = open_member(pid, group)
+    if pidfd is None:
+        return
+    try:
+        send_signal(pidfd, number)
+    finally:
+        os.close(pidfd)
+
+
 def reap(pidfd: int) -> None:
     """Collect an ended process when it became our child (we are a subreaper or pid 1)."""
     with contextlib.suppress(ChildProcessError):

@@ -7,11 +7,11 @@ container's folder tell how far it came:
     record.json    what was asked for; never changes
     config.json    the OCI spec (with rootfs/, the bundle)
     started.json   written just before conmon is launched
-    conmon.pid, pid, exit/ID   written by conmon
+    conmon.pid, pid, exits/ID  written by conmon
     outcome.json   how it ended, when conmon could not say
 
-Everything lies below ``<run_dir>/runtime``; the writable roots lie below ``<state_dir>/containers``,
-because they may grow.
+Everything lies below ``<run_dir>/runtime``; only the writable roots, because they may grow, lie
+below ``<state_dir>/containers``.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def read_outcome(folder: Path, container_id: str) -> Outcome | None:
     """Return how a container ended as far as its folder says; None when it has not ended."""
     if written := read_record(folder / "outcome.json", Outcome):
         return written
-    exit_file = folder / "exit" / container_id
+    exit_file = folder / "exits" / container_id
     try:
         code = int(exit_file.read_text())
         finished = datetime.fromtimestamp(exit_file.stat().st_mtime, UTC)

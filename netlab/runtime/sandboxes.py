@@ -18,7 +18,7 @@ from netlab.runtime.cri import ContainerPhase, SandboxConfig, SandboxStatus
 from netlab.runtime.exits import ExitWatcher
 from netlab.runtime.machine import Machine
 from netlab.runtime.mounts import mount_shm
-from netlab.runtime.process import open_member, read_pid, send_signal
+from netlab.runtime.process import open_member, read_pid, signal_member
 from netlab.runtime.records import (
     SandboxRecord,
     read_record,
@@ -93,10 +93,7 @@ class Sandboxes:
         record = self._records.get(sandbox_id)
         if record is None or not self._watcher.is_running(sandbox_id):
             return
-        pidfd = open_member(self._pids[sandbox_id], record.cgroup)
-        if pidfd is not None:
-            with open(pidfd, closefd=True):
-                send_signal(pidfd, signal.SIGKILL)
+        signal_member(self._pids[sandbox_id], record.cgroup, signal.SIGKILL)
         if not await self._watcher.wait(sandbox_id, _STOP_TIMEOUT_S):
             raise ContainerError(f"sandbox {sandbox_id}: pause does not end")
 
@@ -113,7 +110,7 @@ class Sandboxes:
         self._records.pop(sandbox_id, None)
         self._pids.pop(sandbox_id, None)
 
-    def list(self) -> list[SandboxStatus]:
+    def statuses(self) -> list[SandboxStatus]:
         """Return every sandbox, the oldest first."""
         statuses = [self._status(record) for record in self._records.values()]
         return sorted(statuses, key=lambda status: status.created_at)
@@ -136,9 +133,7 @@ class Sandboxes:
         write_record(folder / "record.json", record)
         (folder / "shm").mkdir()
         mount_shm(folder / "shm", _SHM_BYTES)
-        spec = sandbox_spec(
-            record.config, root=self._machine.pause_layer, cgroup=record.cgroup
-        )
+        spec = sandbox_spec(record.config, root=self._machine.pause_layer, cgroup=record.cgroup)
         (folder / "config.json").write_bytes(msgspec.json.encode(spec))
 
     def _watch(self, record: SandboxRecord, pid: int) -> None:

@@ -64,9 +64,7 @@ def tear_down_sandbox(
     )
 
 
-def tear_down_lab(
-    paths: RuntimePaths, hierarchies: Sequence[Hierarchy], lab_name: str
-) -> None:
+def tear_down_lab(paths: RuntimePaths, hierarchies: Sequence[Hierarchy], lab_name: str) -> None:
     """Kill and remove everything the runtime made for a lab; other labs are not touched.
 
     Works without any record: what runs is found by control group, mounts by folder.

@@ -5,26 +5,63 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
+from typing import TypeVar
 
 from netlab import command
 from netlab.cni.plugin import PodAddress, PodNetwork
-from netlab.net.links import call_links
+from netlab.net.links import Links, call_links
 from netlab.net.netns import create_netns, list_netns, remove_netns
+
+T = TypeVar("T")
 
 NODE_ADDRESS = IPv4Interface("10.100.199.200/24")
 POD_CIDR = IPv4Network("10.244.0.0/24")
 CLUSTER_CIDR = IPv4Network("10.244.0.0/16")
 SERVICE_CIDR = IPv4Network("10.96.0.0/12")
 
-# answers every connection with its name and who asked
-TCP_ANSWER = "import socket\ns=socket.create_server(('',{port}),backlog=64)\nwhile 1:\n c,a=s.accept()\n c.sendall(('{name} '+a[0]).encode())\n c.close()\n"
-UDP_ANSWER = "import socket\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.bind(('',{port}))\nwhile 1:\n d,a=s.recvfrom(99)\n s.sendto(('{name} '+a[0]).encode(),a)\n"
-TCP_ASK = "import socket,sys\ntry:\n s=socket.create_connection(('{to}',{port}),timeout={timeout})\n d=s.recv(99)\n print(d.decode())\nexcept OSError as e: print(type(e).__name__)\n"
-UDP_ASK = "import socket\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.bind(('',{source_port}))\ns.connect(('{to}',{port}))\ns.settimeout({timeout})\ntry:\n s.send(b'x')\n print(s.recv(99).decode())\nexcept OSError as e: print(type(e).__name__)\n"
+# answers everybody with the pod's name and the client's address
+TCP_ANSWER = """
+import socket
+server = socket.create_server(("", {port}), backlog=64)
+while True:
+    client, address = server.accept()
+    client.sendall(("{name} " + address[0]).encode())
+    client.close()
+"""
+UDP_ANSWER = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("", {port}))
+while True:
+    data, address = server.recvfrom(99)
+    server.sendto(("{name} " + address[0]).encode(), address)
+"""
+TCP_ASK = """
+import socket
+try:
+    for _ in range({times}):
+        with socket.create_connection(("{to}", {port}), timeout={timeout}) as client:
+            print(client.recv(99).decode())
+except OSError as error:
+    print(type(error).__name__)
+"""
+UDP_ASK = """
+import socket
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.bind(("", {source_port}))
+client.connect(("{to}", {port}))
+client.settimeout({timeout})
+try:
+    client.send(b"x")
+    print(client.recv(99).decode())
+except OSError as error:
+    print(type(error).__name__)
+"""
 PYTHON = ["/usr/bin/python3", "-S", "-E", "-c"]
 
 
@@ -70,15 +107,15 @@ class Node:
         argv = command.in_netns([*PYTHON, program], pod.netns)
         self._servers.append(await asyncio.create_subprocess_exec(*argv))
         flag = "-lnu" if udp else "-lnt"
-        async with asyncio.timeout(5):
-            while f":{port} " not in (await self.run(pod.netns, "ss", flag)):
-                await asyncio.sleep(0.02)
+        await eventually(lambda: self.run(pod.netns, "ss", flag), lambda out: f":{port} " in out)
 
     async def run(self, netns: Path, *argv: str) -> str:
         return (await command.run(argv, timeout_s=10, netns=netns, check=False)).text()
 
-    async def ask(self, netns: Path, to: object, port: int, timeout_s: float = 2) -> str:
-        program = TCP_ASK.format(to=to, port=port, timeout=timeout_s)
+    async def ask(
+        self, netns: Path, to: object, port: int, *, timeout_s: float = 2, times: int = 1
+    ) -> str:
+        program = TCP_ASK.format(to=to, port=port, timeout=timeout_s, times=times)
         return (await self.run(netns, *PYTHON, program)).strip()
 
     async def ask_udp(
@@ -124,10 +161,7 @@ async def node_with_pods(
         assert [left for left in list_netns() if left.startswith(name)] == []
 
 
-def _give_node_address(links: object) -> None:
-    from netlab.net.links import Links
-
-    assert isinstance(links, Links)
+def _give_node_address(links: Links) -> None:
     links.ensure_link_up("lo")
     links.ensure_bridge("nodelink", mtu_bytes=1500)
     links.ensure_address("nodelink", NODE_ADDRESS)
@@ -135,5 +169,19 @@ def _give_node_address(links: object) -> None:
     links.ensure_route(SERVICE_CIDR, link="nodelink", source=NODE_ADDRESS.ip)
 
 
-def ip(text: str) -> IPv4Address:
-    return IPv4Address(text)
+async def eventually(
+    ask: Callable[[], Awaitable[T]], accept: Callable[[T], bool], *, within_s: float = 5
+) -> T:
+    """Ask until the answer is accepted; return it.
+
+    Raises: AssertionError with the last answer when it takes too long.
+    """
+    deadline_s = time.monotonic() + within_s
+    answer = await ask()
+    for _ in range(100_000):
+        if accept(answer):
+            return answer
+        assert time.monotonic() < deadline_s, f"still: {answer}"
+        await asyncio.sleep(0.01)
+        answer = await ask()
+    raise AssertionError(answer)

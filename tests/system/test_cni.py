@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.system.nodes import CLUSTER_CIDR, Node, node_with_pods
 
 from netlab import command
 from netlab.clock import SystemClock
@@ -14,6 +13,7 @@ from netlab.errors import NetworkError
 from netlab.net.iptables import Iptables
 from netlab.net.links import call_links
 from netlab.net.sysctl import read_sysctl
+from tests.system.nodes import CLUSTER_CIDR, Node, eventually, node_with_pods
 
 pytestmark = pytest.mark.system
 
@@ -131,11 +131,8 @@ async def test_guard_puts_flushed_rules_back(tmp_path: Path) -> None:
     async with node_with_pods(tmp_path) as node:
         guard = asyncio.create_task(node.network.guard(SystemClock()))
         await node.run(node.netns, "iptables", "-t", "nat", "-F")
-        async with asyncio.timeout(6):
-            while str(CLUSTER_CIDR) not in await node.run(
-                node.netns, "iptables", "-t", "nat", "-S", "NETLAB-POSTROUTING"
-            ):
-                await asyncio.sleep(0.1)
+        chain = ["iptables", "-t", "nat", "-S", "NETLAB-POSTROUTING"]
+        await eventually(lambda: node.run(node.netns, *chain), lambda out: str(CLUSTER_CIDR) in out)
         guard.cancel()
 
 

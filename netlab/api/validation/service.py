@@ -35,8 +35,8 @@ def validate_service(service: Object) -> list[FieldError]:
     """Return what is wrong with a Service, metadata aside."""
     spec = service.get("spec") or {}
     errors = _validate_type(spec)
-    errors += validate_labels(spec.get("selector") or {}, "spec.selector")
     errors += _validate_ports(spec)
+    errors += validate_labels(spec.get("selector") or {}, "spec.selector")
     errors += _validate_affinity(spec)
     errors += _validate_cluster_ips(spec)
     errors += _validate_external_ips(spec.get("externalIPs") or ())

@@ -167,7 +167,7 @@ def _fold(text: str, pad: str, column: int, *, edges: bool) -> str:
 
 def _means_something_else(text: str) -> bool:
     """True when YAML 1.1 reads the plain text as null, bool, number or time."""
-    if text in _WORDS or _DOT_WORDS.fullmatch(text) or text == "<<":
+    if text in _WORDS or _DOT_WORDS.fullmatch(text):
         return True
     if text[0] not in "+-.0123456789":
         return False
@@ -231,7 +231,6 @@ def _is_printable(character: str) -> bool:
         or 0x20 <= code <= 0x7E
         or 0xA0 <= code <= 0xD7FF
         or (0xE000 <= code <= 0xFFFD and code != 0xFEFF)
-        or 0x10000 <= code <= 0x10FFFF
     )
 
 

@@ -245,7 +245,8 @@ class _Reader:
             elif character in ".[":
                 self._path_step(steps)
             else:
-                raise JsonPathError(f"unrecognized character in filter: {character!r}")
+                steps.append(_unknown(self._name() or character))
+                self.at += 0 if self._peek() != character else 1
         return _Expression(steps)
 
     def _path_step(self, steps: list[Step]) -> None:
@@ -394,6 +395,15 @@ def _field(name: str) -> Step:
         if not found and values and not scope.allow_missing:
             raise JsonPathError(f"{name} is not found")
         return found
+
+    return apply
+
+
+def _unknown(word: str) -> Step:
+    """Return the step of a word that means nothing; it complains when it is reached."""
+
+    def apply(values: Values, scope: _Scope) -> Values:
+        raise JsonPathError(f"unrecognized identifier {word}")
 
     return apply
 

@@ -113,7 +113,7 @@ def _jsonpath(text: str, *, as_json: bool) -> Printer:
                 f'error executing jsonpath "{text}": Error executing template: {error}. '
                 "Printing more information for debugging the template:\n"
                 f"\ttemplate was:\n\t\t{text}\n"
-                f"\tobject given to jsonpath engine was:\n\t\t{_go_value(obj)}\n\n"
+                f"\tobject given to jsonpath engine was:\n\t\t{_go_value(obj)}\n\n\n"
             ) from error
 
     return render

@@ -10,15 +10,7 @@ from typing import Any
 
 import pytest
 
-from netlab.api.kinds import (
-    CONFIG_MAP,
-    DEPLOYMENT,
-    NAMESPACE,
-    POD,
-    SERVICE,
-    SERVICE_ACCOUNT,
-    Kind,
-)
+from netlab.api.kinds import NAMESPACE, SERVICE_ACCOUNT, Kind
 from netlab.api.view import Object
 from netlab.apiserver.registry import Registry
 from netlab.apiserver.requests import DeleteOptions, ListOptions, WatchOptions, WriteOptions
@@ -46,9 +38,7 @@ class Lab:
     async def get(
         self, kind: Kind[Any], name: str, namespace: str | None = "default", **more: Any
     ) -> Object:
-        item = await self.registry.get(
-            kind, namespace if kind.namespaced else None, name, **more
-        )
+        item = await self.registry.get(kind, namespace if kind.namespaced else None, name, **more)
         return item.copy()
 
     async def update(self, kind: Kind[Any], obj: Object, **more: Any) -> Object:
@@ -91,40 +81,39 @@ class Lab:
     async def watch(self, kind: Kind[Any], namespace: str | None = None, **more: Any):
         return await self.registry.watch(kind, namespace, WatchOptions(**more))
 
+    @staticmethod
+    def config_map(name: str, **data: str) -> Object:
+        return {"metadata": {"name": name}, "data": data}
 
-def config_map(name: str, **data: str) -> Object:
-    return {"metadata": {"name": name}, "data": data}
+    @staticmethod
+    def pod(name: str, **spec: Any) -> Object:
+        return {
+            "metadata": {"name": name},
+            "spec": {"containers": [{"name": "web", "image": "busybox"}], **spec},
+        }
 
+    @staticmethod
+    def service(name: str, *ports: Any, **spec: Any) -> Object:
+        listed = [port if isinstance(port, dict) else {"port": port} for port in ports or (80,)]
+        return {
+            "metadata": {"name": name},
+            "spec": {"selector": {"app": name}, "ports": listed, **spec},
+        }
 
-def pod(name: str, **spec: Any) -> Object:
-    return {
-        "metadata": {"name": name},
-        "spec": {"containers": [{"name": "web", "image": "busybox"}], **spec},
-    }
-
-
-def service(name: str, *ports: Any, **spec: Any) -> Object:
-    listed = [port if isinstance(port, dict) else {"port": port} for port in ports or (80,)]
-    return {
-        "metadata": {"name": name},
-        "spec": {"selector": {"app": name}, "ports": listed, **spec},
-    }
-
-
-def deployment(name: str, **spec: Any) -> Object:
-    labels = {"app": name}
-    return {
-        "metadata": {"name": name},
-        "spec": {
-            "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {"containers": [{"name": "web", "image": "busybox"}]},
+    @staticmethod
+    def deployment(name: str, **spec: Any) -> Object:
+        labels = {"app": name}
+        return {
+            "metadata": {"name": name},
+            "spec": {
+                "selector": {"matchLabels": labels},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {"containers": [{"name": "web", "image": "busybox"}]},
+                },
+                **spec,
             },
-            **spec,
-        },
-    }
-
+        }
 
 
 @pytest.fixture

@@ -32,6 +32,11 @@ ROWS = {
         Access("watch", "discovery.k8s.io", "endpointslices"),
         True,
     ),
+    "coredns deletes nothing": (
+        COREDNS,
+        Access("delete", resource="pods", namespace="a", name="p"),
+        False,
+    ),
     "coredns reads no secrets": (COREDNS, Access("list", resource="secrets"), False),
     "coredns reads no pod logs": (
         COREDNS,

@@ -56,15 +56,16 @@ async def test_subresources(client, lab):
 async def test_a_watch_goes_on_when_the_server_ends_it(client, lab, monkeypatch):
     monkeypatch.setattr("netlab.client.https.WATCH_TIMEOUT_S", 1)
     version = (await client.list(CONFIG_MAP)).resource_version
+    await lab.local.create(CONFIG_MAP, "default", config_map("early"))
     seen = []
     async with asyncio.timeout(10):
         async for event in client.watch(CONFIG_MAP, resource_version=version):
-            seen.append(event.type)
+            seen.append((event.type, event.object["metadata"].get("name")))
             if event.type == "BOOKMARK":
                 await lab.local.create(CONFIG_MAP, "default", config_map("late"))
-            else:
+            elif seen[-1] != ("ADDED", "early") or len(seen) > 1:
                 break
-    assert seen == ["BOOKMARK", "ADDED"]
+    assert seen == [("ADDED", "early"), ("BOOKMARK", None), ("ADDED", "late")]
 
 
 async def test_a_watch_from_the_future_or_the_past(client):

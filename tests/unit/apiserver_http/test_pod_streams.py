@@ -1,10 +1,13 @@
 """Logs and exec through the server, against a fake node."""
 
+import contextlib
+
 import aiohttp
 import msgspec
 import pytest
 
 from netlab.apiserver.channels import V4, V5
+from tests.support.api import api_lab
 
 PODS = "/api/v1/namespaces/default/pods"
 
@@ -131,3 +134,16 @@ async def test_a_caller_that_goes_away_kills_its_process(lab, http):
         await socket.close()
     process = lab.node.processes[0]
     assert process.closed
+
+
+async def test_a_server_that_stops_kills_its_processes(tmp_path):
+    async with contextlib.AsyncExitStack() as stack:
+        lab = await stack.enter_async_context(api_lab(tmp_path))
+        await lab.make_pod("p")
+        async with (
+            lab.session() as http,
+            connect(http, "command=cat&stdin=true&stdout=true") as socket,
+        ):
+            await socket.receive()
+            await stack.aclose()
+    assert lab.node.processes[0].closed

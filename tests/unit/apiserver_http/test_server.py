@@ -1,12 +1,16 @@
 """The server as a client sees it: methods, forms, errors, headers."""
 
 import asyncio
+import contextlib
 import io
 import json
 
+import aiohttp
 import pytest
 
 from netlab.api.kinds import CONFIG_MAP, NAMESPACE
+from netlab.apiserver.server import SHUTDOWN_TIMEOUT_S
+from tests.support.api import api_lab
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
@@ -389,3 +393,26 @@ async def test_there_are_no_custom_resources(http):
     assert (listed["kind"], listed["items"]) == ("CustomResourceDefinitionList", [])
     assert (await http.get(f"{path}/x")).status == 404
     assert (await http.post(path, json={})).status == 405
+
+
+async def test_an_unforeseen_error_is_a_500_and_the_server_goes_on(lab, http, monkeypatch, caplog):
+    async def broken(*args, **more):
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(lab.plane.registry, "get", broken)
+    status, body = await answer(await http.get(f"{MAPS}/a"))
+    assert (status, body["reason"]) == (500, "InternalError")
+    assert body["message"] == "Internal error occurred: boom"
+    assert "boom" in caplog.text
+    assert (await http.get(MAPS)).status == 200
+
+
+async def test_the_server_stops_while_somebody_watches(tmp_path):
+    async with contextlib.AsyncExitStack() as stack:
+        lab = await stack.enter_async_context(api_lab(tmp_path))
+        async with lab.session() as http:
+            response = await http.get(f"{MAPS}?watch=true")
+            async with asyncio.timeout(SHUTDOWN_TIMEOUT_S / 2):
+                await stack.aclose()
+            with contextlib.suppress(aiohttp.ClientError):
+                await response.read()

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from netlab.api.kinds import KINDS, Kind
+from netlab.api.protobuf import decode_protobuf
 from netlab.api.tables import table_for
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -283,9 +284,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _decode(raw: bytes) -> Any:
-    if raw.startswith(b"k8s\0"):
-        return raw
-    return json.loads(raw)
+    return decode_protobuf(raw) if raw.startswith(b"k8s\0") else json.loads(raw)
 
 
 def _route(parts: list[str]) -> tuple[Kind[Any], str, str, str] | None:
@@ -340,7 +339,8 @@ def discovery(*, core: bool) -> dict[str, Any]:
                 "categories": list(kind.categories),
                 "subresources": [
                     {"subresource": name, "verbs": ["get", "patch", "update"],
-                     "responseKind": {"group": "", "version": "", "kind": kind.kind}}
+                     "responseKind": {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+                     if name == "scale" else {"group": "", "version": "", "kind": kind.kind}}
                     for name in kind.subresources
                 ],
             }

@@ -347,7 +347,7 @@ class FakeAddress:
 class FakeNetwork:
     """Addresses and faults by container id."""
 
-    addresses: dict[str, IPv4Address] = field(default_factory=dict)
+    addresses_by_id: dict[str, IPv4Address] = field(default_factory=dict)
     faults: dict[str, list[str]] = field(default_factory=dict)
     repaired: list[str] = field(default_factory=list)
     error: str = ""
@@ -362,13 +362,13 @@ class FakeNetwork:
     ) -> FakeAddress:
         if self.error:
             raise NetworkError(self.error)
-        assert container_id not in self.addresses
+        assert container_id not in self.addresses_by_id
         address = IPv4Address("10.244.0.0") + next(self._numbers)
-        self.addresses[container_id] = address
+        self.addresses_by_id[container_id] = address
         return FakeAddress(address)
 
     async def delete(self, *, container_id: str, pod_netns: Path | None = None) -> None:
-        self.addresses.pop(container_id, None)
+        self.addresses_by_id.pop(container_id, None)
 
     async def check(self, *, container_id: str, pod_netns: Path) -> list[str]:
         return self.faults.get(container_id, [])
@@ -378,7 +378,10 @@ class FakeNetwork:
     ) -> FakeAddress:
         self.repaired.append(container_id)
         self.faults.pop(container_id, None)
-        return FakeAddress(self.addresses[container_id])
+        return FakeAddress(self.addresses_by_id[container_id])
+
+    async def addresses(self) -> dict[IPv4Address, str]:
+        return {address: name for name, address in self.addresses_by_id.items()}
 
 
 @dataclass
@@ -485,7 +488,7 @@ class World:
         return (
             not self.runtime.sandboxes
             and not self.runtime.containers
-            and not self.network.addresses
+            and not self.network.addresses_by_id
             and self.netns.names == {"somebody-elses"}
             and not files
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from netlab.api.kinds import CONFIG_MAP, POD, SERVICE_ACCOUNT
-from netlab.errors import ApiError
+from netlab.errors import ApiError, ImageError
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -175,7 +175,7 @@ async def test_a_job_like_pod_ends_and_frees_its_address(world):
         assert condition(status, "Ready")["reason"] == "PodCompleted"
         assert condition(status, "PodReadyToStartContainers")["status"] == "False"
         assert not world.runtime.sandboxes
-        assert not world.network.addresses
+        assert not world.network.addresses_by_id
         assert world.runtime.containers
 
 
@@ -202,13 +202,13 @@ async def test_a_killed_pause_makes_a_new_sandbox(world):
         assert world.status()["phase"] == "Running"
         text = "Pod sandbox changed, it will be killed and re-created."
         assert ("SandboxChanged", text) in world.api.events()
-        assert len(world.network.addresses) == 1
+        assert len(world.network.addresses_by_id) == 1
 
 
 async def test_a_broken_link_is_repaired_with_the_same_address(world):
     async with world.running():
         await world.add_pod()
-        (name,) = world.network.addresses
+        (name,) = world.network.addresses_by_id
         world.network.faults[name] = ["link eth0 is missing"]
         await world.pass_time(6)
         assert world.network.repaired == [name]
@@ -219,7 +219,7 @@ async def test_a_broken_link_is_repaired_with_the_same_address(world):
 async def test_a_removed_namespace_name_makes_a_new_sandbox(world):
     async with world.running():
         await world.add_pod()
-        (name,) = world.network.addresses
+        (name,) = world.network.addresses_by_id
         world.netns.names.discard(name)
         await world.pass_time(6)
         assert world.status()["podIP"] == "10.244.0.3"
@@ -372,7 +372,7 @@ async def test_after_a_reboot_counts_go_on(world):
         await world.add_pod()
     world.runtime.containers.clear()
     world.runtime.sandboxes.clear()
-    world.network.addresses.clear()
+    world.network.addresses_by_id.clear()
     world.netns.names = {"somebody-elses"}
     world.kubelet = world.new_kubelet()
     async with world.running():
@@ -388,10 +388,12 @@ async def test_a_new_agent_removes_what_belongs_to_no_pod(world):
         await world.add_pod("other")
     del world.api.objects[("pods", "default", "web")]
     world.netns.names.add("netlab-test_default_gone_12345678")
+    stray = "netlab-test_default_lost_12345678"
+    world.network.addresses_by_id[stray] = world.config.node_ip
     world.kubelet = world.new_kubelet()
     async with world.running():
         assert {s.config.pod.name for s in world.runtime.sandboxes.values()} == {"other"}
-        assert len(world.network.addresses) == 1
+        assert len(world.network.addresses_by_id) == 1
         assert "netlab-test_default_gone_12345678" not in world.netns.names
         assert "somebody-elses" in world.netns.names
 
@@ -403,7 +405,7 @@ async def test_stop_all_leaves_no_process(world):
     await world.kubelet.stop_all()
     assert not world.runtime.sandboxes
     assert not world.runtime.containers
-    assert not world.network.addresses
+    assert not world.network.addresses_by_id
 
 
 async def test_status_writes_are_retried(world):
@@ -438,7 +440,9 @@ async def test_many_pods_share_listings(world):
     async with world.running():
         before = world.runtime.listings
         for number in range(20):
-            await world.api.create(POD, "default", {**_bare_pod(), "metadata": {"name": f"p{number}"}})
+            await world.api.create(
+                POD, "default", {**_bare_pod(), "metadata": {"name": f"p{number}"}}
+            )
         await world.settle()
         await world.settle()
         assert len(world.runtime.containers) == 20
@@ -477,7 +481,9 @@ async def test_projected_volume_with_token(world):
             volumes=[{"name": "access", "projected": {"sources": sources}}],
         )
         assert world.container_status()["state"]["waiting"]["reason"] == "ContainerCreating"
-        text = 'MountVolume.SetUp failed for volume "access" : configmap "kube-root-ca.crt" not found'
+        text = (
+            'MountVolume.SetUp failed for volume "access" : configmap "kube-root-ca.crt" not found'
+        )
         assert ("FailedMount", text) in world.api.events()
         data = {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": "CERTIFICATE"}}
         await world.api.create(CONFIG_MAP, "default", data)
@@ -500,6 +506,97 @@ async def test_projected_volume_with_token(world):
 async def test_an_unknown_volume_kind_is_told(world):
     async with world.running():
         await world.add_pod(volumes=[{"name": "disk", "nfs": {"server": "x", "path": "/"}}])
-        text = 'MountVolume.SetUp failed for volume "disk" : netlab cannot mount this kind of volume'
+        text = (
+            'MountVolume.SetUp failed for volume "disk" : netlab cannot mount this kind of volume'
+        )
         assert ("FailedMount", text) in world.api.events()
         assert world.status()["phase"] == "Pending"
+
+
+async def test_a_fault_in_one_pod_spares_the_others(world, caplog):
+    real = world.runtime.pull_image
+
+    async def pull_image(reference, *, policy):
+        if reference == "cursed":
+            raise KeyError("a fault of ours")
+        return await real(reference, policy=policy)
+
+    world.runtime.pull_image = pull_image
+    async with world.running():
+        await world.add_pod("bad", containers=[{"name": "main", "image": "cursed"}])
+        await world.add_pod("good")
+        assert world.status("good")["phase"] == "Running"
+        assert "a fault of ours" in caplog.text
+        await world.pass_time(30)
+        assert world.status("bad")["phase"] == "Pending"
+        await world.delete("bad")
+        assert not world.exists("bad")
+
+
+async def test_an_image_name_that_is_none(world):
+    async def pull_image(reference, *, policy):
+        raise ImageError("couldn't parse image name", reason="InvalidImageName")
+
+    world.runtime.pull_image = pull_image
+    async with world.running():
+        await world.add_pod()
+        waiting = world.container_status()["state"]["waiting"]
+        assert waiting["reason"] == "InvalidImageName"
+        assert ("Failed", "Error: InvalidImageName") in world.api.events()
+        assert ("InspectFailed", "couldn't parse image name") in world.api.events()
+
+
+async def test_a_pod_that_never_started_is_deleted(world):
+    last: list[Any] = []
+    real_delete = world.api.delete
+
+    async def delete(kind, *args, **options):
+        if options.get("grace_period_s") == 0:
+            last.append(world.status())
+        return await real_delete(kind, *args, **options)
+
+    async with world.running():
+        await world.add_pod(containers=[{"name": "main", "image": "nginxx"}])
+        world.api.delete = delete
+        await world.delete(grace=30)
+        assert not world.exists()
+        assert world.nothing_left()
+        ended = last[0]["containerStatuses"][0]["state"]["terminated"]
+        assert (ended["reason"], ended["exitCode"]) == ("ContainerStatusUnknown", 137)
+        assert last[0]["phase"] == "Failed"
+
+
+async def test_the_echo_of_an_own_report_wakes_nobody(world):
+    async with world.running():
+        await world.add_pod()
+        before = world.runtime.listings
+        labels = {"metadata": {"labels": {"app": "web", "new": "label"}}}
+        await world.api.patch(POD, "default", "web", {"status": {"message": "from elsewhere"}})
+        await world.settle()
+        assert world.runtime.listings == before
+        await world.api.patch(POD, "default", "web", labels)
+        await world.settle()
+        assert world.runtime.listings == before + 1
+
+
+async def test_a_finalizer_holds_the_object_but_not_the_processes(world):
+    held = [True]
+    real_delete = world.api.delete
+
+    async def delete(kind, namespace, name, **options):
+        if held[0] and options.get("grace_period_s") == 0:
+            world.api.writes.append(("held", kind.plural, name))
+            return {}
+        return await real_delete(kind, namespace, name, **options)
+
+    async with world.running():
+        await world.add_pod()
+        world.api.delete = delete
+        await world.delete(grace=5)
+        await world.pass_time(60)
+        assert world.exists()
+        assert world.nothing_left()
+        assert world.api.writes.count(("held", "pods", "web")) == 1
+        held[0] = False
+        await world.delete(grace=0)
+        assert not world.exists()

@@ -11,7 +11,8 @@ import pytest
 
 from netlab.api.core import Pod
 from netlab.kubelet.backoff import BackOff, format_delay, next_back_off, remaining_s
-from netlab.kubelet.plan import (
+from netlab.kubelet.plan import plan_pod, restarts
+from netlab.kubelet.steps import (
     CREATING,
     CreateSandbox,
     Failure,
@@ -27,8 +28,6 @@ from netlab.kubelet.plan import (
     StopContainer,
     Teardown,
     Waiting,
-    plan_pod,
-    restarts,
 )
 from netlab.runtime.cri import (
     ContainerPhase,
@@ -173,9 +172,7 @@ ROWS: dict[str, tuple[Pod | None, Observed, Memory, list[Any]]] = {
         Observed((sandbox(),), (container(image="old"),)),
         READY,
         [
-            StopContainer(
-                "c0", "main", 30, "Container main definition changed, will be restarted"
-            ),
+            StopContainer("c0", "main", 30, "Container main definition changed, will be restarted"),
             (StartContainer, "main", 1),
         ],
     ),
@@ -200,6 +197,12 @@ ROWS: dict[str, tuple[Pod | None, Observed, Memory, list[Any]]] = {
     "deleted, ended": (
         make_pod(DELETED),
         Observed((sandbox(),), (ended(),)),
+        READY,
+        [Report(), Teardown(), FinishDeletion()],
+    ),
+    "deleted before a created container was started": (
+        make_pod(DELETED),
+        Observed((sandbox(),), (container(0, ContainerPhase.CREATED),)),
         READY,
         [Report(), Teardown(), FinishDeletion()],
     ),

@@ -1,0 +1,210 @@
+"""How much the way through a Service costs: iperf3 pod → ClusterIP → pod, against bare links.
+
+Two pods of netlab's pod network with kube-proxy's rules, and two namespaces joined by hand with
+veth, bridge, veth and no rules at all, take turns; the ratio is the median of the rounds' ratios
+(``ip link add …``). Run as root:
+
+    python benchmarks/datapath.py [--seconds 3] [--rounds 5] [--write FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import statistics
+import tempfile
+from collections.abc import AsyncIterator
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from netlab import command
+from netlab.api.kinds import SERVICE
+from netlab.client.interface import ObjectList, WatchEvent
+from netlab.clock import SystemClock
+from netlab.cni.plugin import PodNetwork
+from netlab.net.links import Links, call_links
+from netlab.net.netns import create_netns, remove_netns
+from netlab.proxy.agent import ProxyAgent
+
+CLUSTER = IPv4Network("10.244.0.0/16")
+VIP = "10.96.1.1"
+PORT = 5201
+ACCEPT_PORT = 5202
+PREFIX = f"nlbench-{os.getpid()}"
+
+
+class Objects:
+    """A client that lists one Service with one endpoint."""
+
+    def __init__(self, endpoint: str) -> None:
+        meta = {"name": "web", "namespace": "default"}
+        ports = [{"name": "iperf", "port": PORT}, {"name": "accept", "port": ACCEPT_PORT}]
+        self._service = {
+            "metadata": meta,
+            "spec": {"clusterIP": VIP, "ports": ports},
+        }
+        self._slice = {
+            "metadata": {**meta, "labels": {"kubernetes.io/service-name": "web"}},
+            "ports": ports,
+            "endpoints": [{"addresses": [endpoint], "conditions": {"ready": True}}],
+        }
+
+    async def list(self, kind: Any, *_: Any, **__: Any) -> ObjectList:
+        return ObjectList([self._service if kind is SERVICE else self._slice], "1")
+
+    async def watch(self, *_: Any, **__: Any) -> AsyncIterator[WatchEvent]:
+        await asyncio.Event().wait()
+        yield WatchEvent("BOOKMARK", {})
+
+
+async def make_netns(stack: contextlib.AsyncExitStack, name: str) -> Path:
+    path = await create_netns(f"{PREFIX}-{name}")
+    stack.push_async_callback(remove_netns, path.name)
+    return path
+
+
+async def make_pods(stack: contextlib.AsyncExitStack) -> tuple[Path, Path]:
+    """Two pods and a Service in front of the second, as in a lab."""
+    node = await make_netns(stack, "node")
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    network = PodNetwork(
+        netns=node,
+        pod_cidr=IPv4Network("10.244.0.0/24"),
+        cluster_cidr=CLUSTER,
+        service_cidr=IPv4Network("10.96.0.0/12"),
+        state_dir=Path(folder),
+    )
+    stack.callback(network.close)
+    await network.setup()
+    pods = [await make_netns(stack, name) for name in ("client", "server")]
+    for pod in pods:
+        address = await network.add(
+            container_id=pod.name, pod_netns=pod, namespace="default", name=pod.name
+        )
+    agent = ProxyAgent(
+        Objects(str(address.ip)),  # type: ignore[arg-type]
+        node_name="node0",
+        node_ip=IPv4Address("10.100.199.200"),
+        cluster_cidr=CLUSTER,
+        netns=node,
+        clock=SystemClock(),
+    )
+    task = asyncio.create_task(agent.run())
+    await agent.synced.wait()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    return pods[0], pods[1]
+
+
+async def make_bare(stack: contextlib.AsyncExitStack) -> tuple[Path, Path]:
+    """Two namespaces on a bridge in a third, without any rule, as ``ip link`` leaves them."""
+    middle = await make_netns(stack, "bare")
+    ends = [await make_netns(stack, name) for name in ("bare1", "bare2")]
+
+    def join(links: Links) -> None:
+        links.ensure_bridge("br0", mtu_bytes=1500)
+        for number, end in enumerate(ends, 1):
+            links.create_veth(
+                f"veth{number}", peer_name="eth0", peer_netns=end, bridge="br0", mtu_bytes=1500
+            )
+
+    await call_links(middle, join)
+    for number, end in enumerate(ends, 1):
+        address = IPv4Interface(f"10.9.0.{number}/24")
+        await call_links(
+            end,
+            lambda links, a=address: (
+                links.ensure_address("eth0", a),
+                links.ensure_link_up("eth0"),
+            ),
+        )
+    return ends[0], ends[1]
+
+
+async def start_servers(stack: contextlib.AsyncExitStack, netns: Path) -> None:
+    accept = (
+        f"import socket\ns=socket.create_server(('',{ACCEPT_PORT}))\nwhile 1: s.accept()[0].close()"
+    )
+    for argv in (["iperf3", "-s", "-p", str(PORT)], ["/usr/bin/python3", "-c", accept]):
+        server = await asyncio.create_subprocess_exec(
+            *command.in_netns(argv, netns), stdout=asyncio.subprocess.DEVNULL
+        )
+        stack.push_async_callback(stop, server)
+
+
+async def stop(server: asyncio.subprocess.Process) -> None:
+    server.kill()
+    await server.wait()
+
+
+async def gbits(netns: Path, to: str, seconds: int) -> float:
+    argv = ["iperf3", "-c", to, "-p", str(PORT), "-t", str(seconds), "-J"]
+    done = await command.run(argv, timeout_s=seconds + 30, netns=netns)
+    return float(json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"]) / 1e9
+
+
+async def round_trip_us(netns: Path, to: str) -> float:
+    """Median time of a TCP handshake, over 300 connections."""
+    program = (
+        "import socket,time,statistics\nt=[]\n"
+        "for _ in range(300):\n s=time.perf_counter()\n"
+        f" c=socket.create_connection(('{to}',{ACCEPT_PORT}));"
+        "t.append(time.perf_counter()-s);c.close()\nprint(statistics.median(t)*1e6)"
+    )
+    done = await command.run(["/usr/bin/python3", "-c", program], timeout_s=30, netns=netns)
+    return float(done.text())
+
+
+async def measure(seconds: int, rounds: int) -> tuple[dict[str, tuple[float, float]], float]:
+    """(Gbit/s, handshake in µs) by way, and the ratio of the second way to the first."""
+    async with contextlib.AsyncExitStack() as stack:
+        client, server = await make_pods(stack)
+        bare, bare_server = await make_bare(stack)
+        for netns in (server, bare_server):
+            await start_servers(stack, netns)
+        await asyncio.sleep(0.5)
+        ways = {
+            "veth → bridge → veth by hand": (bare, "10.9.0.2"),
+            "pod → ClusterIP → pod": (client, VIP),
+        }
+        found = [
+            [await gbits(netns, to, seconds) for netns, to in ways.values()] for _ in range(rounds)
+        ]
+        times = [await round_trip_us(netns, to) for netns, to in ways.values()]
+        rates = [statistics.median(column) for column in zip(*found, strict=True)]
+        ratio = statistics.median(service / plain for plain, service in found)
+        return dict(zip(ways, zip(rates, times, strict=True), strict=True)), ratio
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", type=Path)
+    arguments = parser.parse_args()
+    uvloop.install()
+    found, ratio = asyncio.run(measure(arguments.seconds, arguments.rounds))
+    lines = ["| way | iperf3 | TCP handshake |", "|---|---|---|"]
+    lines += [f"| {way} | {rate:.1f} Gbit/s | {us:.0f} µs |" for way, (rate, us) in found.items()]
+    text = "\n".join(lines) + f"\n\nRatio: **{ratio:.2f}** (median of the rounds' ratios)"
+    print(text)
+    if arguments.write is not None:
+        arguments.write.parent.mkdir(parents=True, exist_ok=True)
+        arguments.write.write_text(
+            "# Data path: a Service against bare links\n\n"
+            f"`python benchmarks/datapath.py --seconds "
+            f"{arguments.seconds} --rounds {arguments.rounds} --write {arguments.write}` on "
+            f"{os.cpu_count()} CPUs, Linux {platform.release()}.\n\n{text}\n"
+        )
+
+
+if __name__ == "__main__":
+    main()

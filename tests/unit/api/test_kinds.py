@@ -1,0 +1,25 @@
+"""The table of kinds agrees with what Kubernetes v1.36 serves."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from netlab.api.kinds import KINDS
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "discovery" / "resources-v1.36.json"
+SERVED = {
+    (entry["group"], entry["version"], entry["resource"]): entry
+    for entry in json.loads(GOLDEN.read_text())
+}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.plural)
+def test_kind_is_as_in_kubernetes(kind):
+    entry = SERVED[kind.group, kind.version, kind.plural]
+    assert (kind.kind, kind.namespaced) == (entry["kind"], entry["namespaced"])
+    assert kind.singular == entry["singular"]
+    assert kind.short_names == tuple(entry["short"])
+    assert kind.categories == tuple(entry["categories"])
+    assert set(kind.verbs) == set(entry["verbs"])
+    assert set(kind.subresources) <= set(entry["sub"])

@@ -1,0 +1,26 @@
+"""The DNS add-on is what a cluster's users expect to find, and what the API server accepts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from netlab.api.defaults import apply_defaults
+from netlab.api.kinds import BY_KIND
+from netlab.api.validation import validate_create
+from netlab.config import LabConfig
+from netlab.dns.addon import dns_objects
+
+
+@pytest.mark.parametrize("obj", [pytest.param(o, id=o["kind"]) for o in dns_objects(LabConfig())])
+def test_valid(obj: dict[str, Any]) -> None:
+    kind = BY_KIND[obj["apiVersion"], obj["kind"]]
+    assert validate_create(kind, apply_defaults(kind, obj)) == []
+
+
+def test_the_service_has_the_tenth_address_and_selects_the_pods() -> None:
+    _, service, deployment = dns_objects(LabConfig())
+    assert service["spec"]["clusterIP"] == "10.96.0.10"
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()

@@ -1,0 +1,134 @@
+"""What is read from the kernel, the OCI runtimes and conmon."""
+
+from pathlib import Path
+
+import pytest
+
+from netlab.errors import ContainerError
+from netlab.runtime import cgroups
+from netlab.runtime.conmon import ConmonJob, _pid_of, conmon_argv
+from netlab.runtime.machine import available_capabilities
+from netlab.runtime.mounts import parse_mount_points
+from netlab.runtime.oci import OciCommand, exec_words
+from netlab.runtime.runtime_errors import runtime_message, start_failure_code
+from netlab.runtime.spec import DEFAULT_CAPABILITIES
+
+HYBRID = """\
+30 23 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
+31 30 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
+32 30 0:28 / /sys/fs/cgroup/systemd rw - cgroup systemd rw,xattr,name=systemd
+33 30 0:29 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
+"""
+UNIFIED = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
+
+
+def test_hierarchies_of_a_hybrid_host():
+    found = cgroups.parse_hierarchies(HYBRID)
+    assert [(h.mount_point.name, sorted(h.names), h.tracks_services) for h in found] == [
+        ("cpu,cpuacct", ["cpu", "cpuacct"], False),
+        ("systemd", ["name=systemd"], True),
+        ("unified", [], True),
+    ]
+
+
+def test_hierarchy_of_a_unified_host():
+    (only,) = cgroups.parse_hierarchies(UNIFIED)
+    assert (only.mount_point, only.tracks_services) == (Path("/sys/fs/cgroup"), True)
+
+
+def test_removing_groups_that_are_gone_is_fine(tmp_path):
+    (tmp_path / "netlab" / "lab" / "podx").mkdir(parents=True)
+    hierarchies = [
+        cgroups.Hierarchy(tmp_path, frozenset()),
+        cgroups.Hierarchy(tmp_path / "no", frozenset()),
+    ]
+    cgroups.remove_group(hierarchies, "/netlab/lab")
+    cgroups.remove_group(hierarchies, "/netlab/lab")
+    cgroups.kill_processes(hierarchies, "/netlab/lab")
+    assert list((tmp_path / "netlab").iterdir()) == []
+
+
+def test_mount_points_are_unescaped():
+    text = "1 2 0:3 / /a\\040b rw - ext4 x rw\n1 2 0:3 / /c rw - ext4 x rw\n"
+    assert parse_mount_points(text) == ["/a b", "/c"]
+
+
+MESSAGES = {
+    "logrus text": (
+        'time="2026-01-01T00:00:00Z" level=warning msg="w"\n'
+        'time="2026-01-01T00:00:00Z" level=error msg="runc create failed: exec: \\"x\\": not found"\n',
+        'runc create failed: exec: "x": not found',
+    ),
+    "logrus json": (
+        '{"level":"warning","msg":"w"}\n{"level":"error","msg":"exec failed: no"}\n'
+        '{"level":"info","msg":"bye"}\n',
+        "exec failed: no",
+    ),
+    "bare": (
+        "executable file `x` not found in $PATH: No such file or directory\n",
+        "executable file `x` not found in $PATH: No such file or directory",
+    ),
+    "nothing": ("", "it ended without a message"),
+}
+
+
+@pytest.mark.parametrize(("text", "cause"), MESSAGES.values(), ids=MESSAGES.keys())
+def test_the_cause_in_a_runtimes_output(text, cause):
+    assert runtime_message(text) == cause
+
+
+CODES = {
+    "not in path": ('exec: "x": executable file not found in $PATH', 127),
+    "no file": ('exec: "/x": stat /x: no such file or directory', 127),
+    "no permission": ('exec: "/x": permission denied', 126),
+    "is a folder": ('exec: "/": is a directory', 126),
+}
+
+
+@pytest.mark.parametrize(("message", "code"), CODES.values(), ids=CODES.keys())
+def test_exit_codes_of_what_cannot_start(message, code):
+    assert start_failure_code(message) == code
+
+
+JOB = ConmonJob("id1", "k8s_c", Path("/b"), Path("/log"), Path("/usr/sbin/runc"), Path("/oci"))
+
+
+def test_conmons_command_line():
+    argv = conmon_argv(JOB)
+    assert argv[:3] == ["conmon", "--api-version", "1"]
+    pairs = dict(zip(argv[3::2], argv[4::2], strict=False))
+    assert pairs["--cid"] == pairs["--cuuid"] == "id1"
+    assert pairs["--runtime-arg"] == "--root=/oci"
+    assert "k8s-file:/log" in argv
+    assert not {"--terminal", "--stdin"} & set(argv)
+
+
+def test_conmons_report(tmp_path):
+    errors = tmp_path / "err"
+    errors.write_text('level=error msg="conmon: bad log path"\n')
+    assert _pid_of(b'{"data": 7}\n', errors) == 7
+    with pytest.raises(ContainerError, match="^OCI runtime create failed: x$"):
+        _pid_of(b'{"data": -1, "message": "level=error msg=\\"x\\"\\n"}\n', errors)
+    with pytest.raises(ContainerError, match="bad log path"):
+        _pid_of(b"", errors)
+
+
+def test_exec_words():
+    command = OciCommand(Path("/usr/bin/crun"), Path("/oci"))
+    words = exec_words("id1", ["-x"], tty=True, pid_file=Path("/p"))
+    assert command.argv(*words) == [
+        "/usr/bin/crun",
+        "--root",
+        "/oci",
+        "exec",
+        "--tty",
+        "--pid-file",
+        "/p",
+        "id1",
+        "-x",
+    ]
+
+
+def test_available_capabilities():
+    assert available_capabilities("CapBnd:\t000001fffeffffff\n") == set(DEFAULT_CAPABILITIES)
+    assert available_capabilities("CapBnd:\t0000000000000020\n") == {"CAP_KILL"}
