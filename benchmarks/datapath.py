@@ -37,6 +37,8 @@ CLUSTER = IPv4Network("10.244.0.0/16")
 VIP = "10.96.1.1"
 PORT = 5201
 ACCEPT_PORT = 5202
+# the default of Debian and Ubuntu, whatever this machine is set to
+CONGESTION = "cubic"
 PREFIX = f"nlbench-{os.getpid()}"
 
 
@@ -146,7 +148,7 @@ async def stop(server: asyncio.subprocess.Process) -> None:
 
 
 async def gbits(netns: Path, to: str, seconds: int) -> float:
-    argv = ["iperf3", "-c", to, "-p", str(PORT), "-t", str(seconds), "-J"]
+    argv = ["iperf3", "-c", to, "-p", str(PORT), "-t", str(seconds), "-C", CONGESTION, "-J"]
     done = await command.run(argv, timeout_s=seconds + 30, netns=netns)
     return float(json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"]) / 1e9
 

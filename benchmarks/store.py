@@ -70,6 +70,10 @@ def rss_mb() -> float:
     return 0.0
 
 
+def size_mb(folder: Path) -> float:
+    return sum(each.stat().st_size for each in folder.glob("store.db*")) / 1e6
+
+
 def floor(folder: Path) -> None:
     descriptor = os.open(folder / "floor", os.O_CREAT | os.O_WRONLY)
     times = []
@@ -184,7 +188,7 @@ async def measure(folder: Path, count: int) -> None:
     async with open_store(path):
         took = time.perf_counter() - start
         row(f"restart with {objects} objects", took * 1e3, "ms")
-    row("file", sum(each.stat().st_size for each in folder.glob("store.db*")) / 1e6, "MB")
+    row("file", size_mb(folder), "MB")
 
 
 def main() -> None:

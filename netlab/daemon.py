@@ -28,6 +28,7 @@ from netlab.api.kinds import BY_KIND
 from netlab.api.streams import NodeConnection
 from netlab.apiserver.assembly import ControlPlane, assemble
 from netlab.apiserver.bootstrap import ensure_system_objects
+from netlab.apiserver.expiry import run_event_expiry
 from netlab.apiserver.local import LocalClient
 from netlab.apiserver.pki import Pki, ensure_pki
 from netlab.apiserver.requests import UserInfo
@@ -193,10 +194,12 @@ class Daemon:
             record=self._record_sysctl,
         )
         async with runtime, asyncio.TaskGroup() as group:
+            group.create_task(run_event_expiry(_client(plane, "apiserver"), clock))
             group.create_task(self._controllers.run())
             group.create_task(self._scheduler.run())
             group.create_task(self._kubelet.run())
             group.create_task(self._proxy.run())
+            group.create_task(network.guard(clock))
             async with asyncio.timeout(STARTUP_LIMIT_S):
                 await _ensure_objects(_client(plane, "apiserver"), config)
                 await self._controllers.synced.wait()

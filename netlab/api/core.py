@@ -212,7 +212,7 @@ class PodDnsConfig(View, frozen=True, kw_only=True):
 
 
 class Toleration(View, frozen=True, kw_only=True):
-    """A taint the pod puts up with; an empty key with Exists is any taint, no effect all effects."""
+    """A taint the pod puts up with; empty key with Exists: any taint; no effect: all effects."""
 
     key: str = ""
     operator: str = "Equal"

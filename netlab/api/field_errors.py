@@ -76,11 +76,17 @@ class FieldError:
 
 def go_value(value: Any) -> str:
     """Return ``value`` as Go prints it in field errors: strings quoted, objects as JSON."""
-    if value is None:
-        return "null"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    return json.dumps(_in_go_order(value), separators=(",", ":"), ensure_ascii=False)
+
+
+def _in_go_order(value: Any) -> Any:
+    """Sort the keys of maps, as Go does; structs keep the order they were written in."""
+    if isinstance(value, dict):
+        keys = sorted(value) if all(isinstance(v, str) for v in value.values()) else list(value)
+        return {key: _in_go_order(value[key]) for key in keys}
+    if isinstance(value, list | tuple):
+        return [_in_go_order(item) for item in value]
+    return value
 
 
 def required(path: str, detail: str = "") -> FieldError:

@@ -56,8 +56,12 @@ MAX_PROBLEMS: Final = 100
 # rewritten on the slow way.
 _CANONICAL_QUANTITY: Final = "^(0|[1-9][0-9]{0,2}(m|k|M|G|T|Ki|Mi|Gi|Ti)?)$"
 _BASE64: Final = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
-_TIME: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
-_MICRO_TIME: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}Z$"
+# Whether a month has a day 29, 30 or 31 is for the slow way to find out.
+_SECOND: Final = (
+    "^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+)
+_TIME: Final = f"{_SECOND}Z$"
+_MICRO_TIME: Final = f"{_SECOND}[.][0-9]{{6}}Z$"
 
 _SCALAR_SCHEMAS: Final[dict[ShapeKind, dict[str, Any]]] = {
     ShapeKind.STRING: {"type": "string"},

@@ -20,32 +20,29 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from random import Random, SystemRandom
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
-from netlab.api import patches, schemas
-from netlab.api.defaults import apply_defaults
+from netlab.api import patches
 from netlab.api.field_errors import (
     already_exists,
-    bad_request,
     invalid,
     method_not_supported,
     not_found,
     required,
 )
 from netlab.api.generate import generate_name
-from netlab.api.kinds import NAMESPACE, POD, SERVICE, SERVICE_ACCOUNT, Kind
-from netlab.api.unsupported import inert_field_warnings
+from netlab.api.kinds import NAMESPACE, POD, SERVICE_ACCOUNT, Kind
 from netlab.api.validation import validate_create, validate_update
 from netlab.api.view import Object
 from netlab.apiserver import metadata as meta
-from netlab.apiserver import pods, scale, services, warnings
+from netlab.apiserver import pods, scale, warnings
 from netlab.apiserver.admission import DEFAULT_SERVICE_ACCOUNT, Attributes, admit
-from netlab.apiserver.allocations import Allocations
 from netlab.apiserver.deletion import Verdict, plan_deletion, removed_by_update
+from netlab.apiserver.incoming import decode_object, only_new
 from netlab.apiserver.listing import list_objects
 from netlab.apiserver.requests import (
     DeleteOptions,
@@ -58,12 +55,12 @@ from netlab.apiserver.requests import (
     WriteOptions,
     WriteResult,
 )
-from netlab.apiserver.strategy import Strategy, separate_status, strategy_of
+from netlab.apiserver.strategy import separate_status, strategy_of
 from netlab.apiserver.watching import BOOKMARK_INTERVAL_S, Watch, start_watch
+from netlab.apiserver.writing import Present, Writes, Written, key_of
 from netlab.clock import Clock, rfc3339
 from netlab.config import LabConfig
 from netlab.errors import ApiError
-from netlab.store.records import Key, Record
 from netlab.store.store import Store
 
 __all__ = ["Registry", "SubresourceCreator", "Watch"]
@@ -71,23 +68,11 @@ __all__ = ["Registry", "SubresourceCreator", "Watch"]
 SubresourceCreator: TypeAlias = Callable[[Item, Object, WriteOptions], Awaitable[Object]]
 """Answers a POST to a subresource of an existing object: (the object, body, options) -> answer."""
 
-_Texts: TypeAlias = list[str]
-"""Warnings; a name of its own because the class below has a method ``list``."""
-
 GENERATED_NAME_TRIES = 8
 
 # a namespace's default account is made by a controller a moment after the namespace
 SERVICE_ACCOUNT_TRIES = 10
 SERVICE_ACCOUNT_WAIT_S = 0.1
-
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-class _Written(NamedTuple):
-    """A decided write: what to answer, and what to wait for first."""
-
-    item: Item
-    done: Awaitable[None] | None
 
 
 class Registry:
@@ -112,10 +97,9 @@ class Registry:
         self._store = store
         self._clock = clock
         self._random = random or SystemRandom()
+        self._writes = Writes(store, config, self._random)
         self._creators = dict(creators or {})
         self._bookmark_interval_s = bookmark_interval_s
-        self._allocations = Allocations(config.service_cidr, self._random)
-        self._allocated_epoch = -1
 
     def deprecation_warnings(self, kind: Kind[Any]) -> tuple[str, ...]:
         """Return the warnings that any request for this kind earns: reads, watches and writes.
@@ -133,11 +117,11 @@ class Registry:
 
         Raises: ApiError NotFound.
         """
-        record = self._store.get(_key(kind, namespace, name))
+        record = self._store.get(key_of(kind, namespace, name))
         if record is None:
             raise not_found(kind, name)
         if subresource == "scale" and "scale" in kind.subresources:
-            return _scale_item(_decode(record.json))
+            return _scale_item(Item(record.json).object)
         if subresource not in ("", "status") or (
             subresource and subresource not in kind.subresources
         ):
@@ -171,38 +155,11 @@ class Registry:
 
         Raises: ApiError AlreadyExists, Invalid, Forbidden, BadRequest; NotFound for its namespace.
         """
-        obj, texts = self._incoming(kind, namespace, body, options)
+        obj, texts = decode_object(kind, namespace, body, options)
         if kind is POD:
             await self._await_default_account(obj)
         written = self._create_now(kind, obj, options)
-        return await self._result(written, texts, created=True)
-
-    def _incoming(
-        self,
-        kind: Kind[Any],
-        namespace: str | None,
-        body: Object,
-        options: WriteOptions,
-        *,
-        patch: Any = None,
-    ) -> tuple[Object, _Texts]:
-        """Turn a body into an object with known fields and defaults; also the warnings for it."""
-        if not isinstance(body, dict):
-            raise bad_request("the body of the request is not an object")
-        meta.check_type(kind, body)
-        obj, texts = schemas.check_fields(
-            kind,
-            body,
-            options.field_validation,
-            duplicates=options.duplicate_fields,
-            patch=patch,
-        )
-        meta.metadata_of(obj)
-        meta.place_in_namespace(kind, obj, namespace or "")
-        meta.drop_unserved(obj)
-        if options.advise:
-            texts = [*texts, *_advice(kind, obj)]
-        return apply_defaults(kind, obj), texts
+        return await _result(written, texts, created=True)
 
     async def _await_default_account(self, pod: Object) -> None:
         """Give the controller a moment to make the default account of a new namespace."""
@@ -211,13 +168,13 @@ class Registry:
         if name != DEFAULT_SERVICE_ACCOUNT:
             return
         for _ in range(SERVICE_ACCOUNT_TRIES):
-            if self._store.latest(_key(SERVICE_ACCOUNT, namespace, name)) is not None:
+            if self._writes.exists(SERVICE_ACCOUNT, namespace, name):
                 return
-            if self._store.latest(_key(NAMESPACE, None, namespace)) is None:
+            if not self._writes.exists(NAMESPACE, None, namespace):
                 return
             await self._clock.sleep(SERVICE_ACCOUNT_WAIT_S)
 
-    def _create_now(self, kind: Kind[Any], obj: Object, options: WriteOptions) -> _Written:
+    def _create_now(self, kind: Kind[Any], obj: Object, options: WriteOptions) -> Written:
         metadata = meta.metadata_of(obj)
         namespace = metadata.get("namespace") or ""
         strategy = strategy_of(kind)
@@ -234,12 +191,12 @@ class Registry:
         errors = validate_create(kind, obj)
         if errors:
             raise invalid(kind, metadata.get("name") or "", errors)
-        key = _key(kind, namespace, metadata["name"])
-        self._allocate(kind, key, obj, None)
-        present = self._store.latest(key)
+        key = key_of(kind, namespace, metadata["name"])
+        self._writes.allocate(kind, key, obj, None)
+        present = self._writes.find(kind, namespace, key.name)
         if present is not None:
-            raise _exists(kind, key.name, _decode(present.json))
-        return self._write(key, None, obj, options)
+            raise _exists(present)
+        return self._writes.create(key, obj, options)
 
     def _name(self, kind: Kind[Any], obj: Object) -> None:
         """Generate a name when the object asks for one; a free one, so that it never collides."""
@@ -252,7 +209,7 @@ class Registry:
             raise invalid(kind, "", [error])
         for _ in range(GENERATED_NAME_TRIES):
             metadata["name"] = generate_name(prefix, self._random)
-            if self._store.latest(_key(kind, metadata.get("namespace"), metadata["name"])) is None:
+            if not self._writes.exists(kind, metadata.get("namespace"), metadata["name"]):
                 return
 
     # update and patch ---------------------------------------------------------------------------
@@ -272,21 +229,18 @@ class Registry:
         Raises: ApiError NotFound, Conflict, Invalid, BadRequest.
         """
         _check_subresource(kind, subresource, "update")
-        key = _key(kind, namespace, name)
         if subresource == "scale":
-            return await self._rescale(kind, key, lambda _: body, options)
-        obj, texts = self._incoming(kind, namespace, body, options)
+            present = self._writes.present(kind, namespace, name)
+            return await self._rescale(present, lambda _: body, options)
+        obj, texts = decode_object(kind, namespace, body, options)
         meta.check_name(obj, name)
-        record = self._store.latest(key)
-        if record is None:
+        found = self._writes.find(kind, namespace, name)
+        if found is None:
             if not strategy_of(kind).create_on_update or subresource:
                 raise not_found(kind, name)
-            written = self._create_now(kind, obj, options)
-            return await self._result(written, texts, created=True)
-        old = _decode(record.json)
-        texts = self._only_new(kind, old, texts, options)
-        written = self._change_now(kind, key, record, old, obj, options, subresource)
-        return await self._result(written, texts)
+            return await _result(self._create_now(kind, obj, options), texts, created=True)
+        texts = only_new(kind, found.object, texts, options)
+        return await _result(self._change_now(found, obj, options, subresource), texts)
 
     async def patch(
         self,
@@ -304,42 +258,23 @@ class Registry:
         Raises: ApiError NotFound, Conflict (the patch names another version), Invalid, BadRequest.
         """
         _check_subresource(kind, subresource, "patch")
-        key = _key(kind, namespace, name)
+        present = self._writes.present(kind, namespace, name)
         if subresource == "scale":
             return await self._rescale(
-                kind,
-                key,
-                lambda present: patches.apply_patch(scale.SCALE, present, patch, patch_type),
+                present,
+                lambda scaled: patches.apply_patch(scale.SCALE, scaled, patch, patch_type),
                 options,
             )
-        record = self._existing(kind, key)
-        old = _decode(record.json)
-        body = patches.apply_patch(kind, _decode(record.json), patch, patch_type)
-        obj, texts = self._incoming(kind, namespace, body, options, patch=patch)
+        body = patches.apply_patch(kind, Item(present.record.json).copy(), patch, patch_type)
+        obj, texts = decode_object(kind, namespace, body, options, patch=patch)
         meta.check_name(obj, name)
-        texts = self._only_new(kind, old, texts, options)
-        written = self._change_now(kind, key, record, old, obj, options, subresource)
-        return await self._result(written, texts)
-
-    def _only_new(
-        self, kind: Kind[Any], old: Object, texts: _Texts, options: WriteOptions
-    ) -> _Texts:
-        """Leave out the warnings that the object earned before: they are not about this change."""
-        if not texts or not options.advise:
-            return texts
-        known = set(_advice(kind, old))
-        return [text for text in texts if text not in known]
+        texts = only_new(kind, present.object, texts, options)
+        return await _result(self._change_now(present, obj, options, subresource), texts)
 
     def _change_now(
-        self,
-        kind: Kind[Any],
-        key: Key,
-        record: Record,
-        old: Object,
-        new: Object,
-        options: WriteOptions,
-        subresource: str,
-    ) -> _Written:
+        self, present: Present, new: Object, options: WriteOptions, subresource: str
+    ) -> Written:
+        kind, old = present.kind, present.object
         strategy = strategy_of(kind)
         finalizers = (new.get("spec") or {}).get("finalizers")
         new = separate_status(new, old, kind, subresource)
@@ -348,44 +283,36 @@ class Registry:
         if subresource == "finalize":
             new = {**old, "spec": {"finalizers": finalizers} if finalizers else {}}
         elif not subresource:
-            self._prepare_change(kind, key, new, old, strategy)
+            self._prepare_change(present, new)
         if meta.equal_but_version(new, old):
-            return _Written(Item(record.json), self._store.settled(key))
-        if (
-            not subresource
-            and strategy.generation_changes
-            and strategy.generation_changes(new, old)
-        ):
+            return self._writes.keep(present)
+        changes = strategy.generation_changes
+        if not subresource and changes is not None and changes(new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        return self._write(key, record, new, options, removed=removed_by_update(new), old=old)
+        removed = removed_by_update(new)
+        return self._writes.replace(present, new, dry_run=options.dry_run, removed=removed)
 
-    def _prepare_change(
-        self, kind: Kind[Any], key: Key, new: Object, old: Object, strategy: Strategy
-    ) -> None:
+    def _prepare_change(self, present: Present, new: Object) -> None:
+        kind, key, old = present.kind, present.key, present.object
         admit(self._attributes("UPDATE", kind, key.namespace, key.name, new, old))
-        strategy.prepare_update(new, old)
+        strategy_of(kind).prepare_update(new, old)
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         errors = validate_update(kind, old, new)
         if errors:
             raise invalid(kind, key.name, errors)
-        self._allocate(kind, key, new, old)
+        self._writes.allocate(kind, key, new, old)
 
     async def _rescale(
-        self,
-        kind: Kind[Any],
-        key: Key,
-        change: Callable[[Object], Object],
-        options: WriteOptions,
+        self, present: Present, change: Callable[[Object], Object], options: WriteOptions
     ) -> WriteResult:
-        record = self._existing(kind, key)
-        old = _decode(record.json)
         wanted, texts = scale.check_scale(
-            change(scale.scale_of(old)), options.field_validation, options.duplicate_fields
+            change(scale.scale_of(present.object)),
+            options.field_validation,
+            options.duplicate_fields,
         )
-        new = scale.with_scale(_decode(record.json), wanted)
-        written = self._change_now(kind, key, record, old, new, options, "")
-        done = await self._result(written, texts)
-        return WriteResult(_scale_item(done.item.object), done.warnings)
+        new = scale.with_scale(Item(present.record.json).copy(), wanted)
+        item = await self._change_now(present, new, options, "").durable()
+        return WriteResult(_scale_item(item.object), tuple(texts))
 
     # delete -------------------------------------------------------------------------------------
 
@@ -396,24 +323,21 @@ class Registry:
 
         Raises: ApiError NotFound, Conflict for a precondition, Forbidden for what is protected.
         """
-        key = _key(kind, namespace, name)
-        admit(self._attributes("DELETE", kind, key.namespace, name, {}, None))
-        record = self._existing(kind, key)
-        old = _decode(record.json)
+        admit(self._attributes("DELETE", kind, namespace or "", name, {}, None))
+        present = self._writes.present(kind, namespace, name)
         meta.check_preconditions(
-            kind, name, old, uid=options.uid, resource_version=options.resource_version
+            kind, name, present.object, uid=options.uid, resource_version=options.resource_version
         )
-        plan = plan_deletion(kind, old, options, self._clock.now())
+        plan = plan_deletion(kind, present.object, options, self._clock.now())
         removed = plan.verdict is Verdict.REMOVE
         if plan.verdict is Verdict.KEEP:
-            written = _Written(Item(record.json), self._store.settled(key))
+            written = self._writes.keep(present)
         else:
-            write = WriteOptions(dry_run=options.dry_run, user=options.user)
-            written = self._write(key, record, plan.object, write, removed=removed, old=old)
-        if written.done is not None:
-            await asyncio.shield(written.done)
+            written = self._writes.replace(
+                present, plan.object, dry_run=options.dry_run, removed=removed
+            )
         returns_object = not removed or strategy_of(kind).returns_deleted
-        return DeleteResult(written.item, removed, returns_object)
+        return DeleteResult(await written.durable(), removed, returns_object)
 
     async def delete_collection(
         self,
@@ -464,60 +388,30 @@ class Registry:
 
         Raises: ApiError NotFound, Conflict for a pod that is bound already, Invalid.
         """
-        key = _key(kind, namespace, name)
         creator = self._creators.get((kind, subresource))
         if creator is not None:
-            record = self._existing(kind, key)
-            answer = await creator(Item(record.json), body, options)
+            present = self._writes.present(kind, namespace, name)
+            answer = await creator(Item(present.record.json), body, options)
             return WriteResult(Item(msgspec.json.encode(answer), answer), created=True)
         if kind is POD and subresource == "binding":
-            return await self._bind(key, body, options)
+            await self._bind(self._writes.present(POD, namespace, name), body, options)
+            return _success()
         if kind is POD and subresource == "eviction":
-            return await self._evict(key, body, options)
+            await self.delete(POD, namespace, name, _eviction_options(body, options))
+            return _success()
         raise method_not_supported(kind, "create")
 
-    async def _bind(self, key: Key, body: Object, options: WriteOptions) -> WriteResult:
-        record = self._existing(POD, key)
-        old = _decode(record.json)
+    async def _bind(self, present: Present, body: Object, options: WriteOptions) -> None:
         given = body.get("metadata") or {}
         meta.check_preconditions(
             POD,
-            key.name,
-            old,
+            present.key.name,
+            present.object,
             uid=given.get("uid") or "",
             resource_version=given.get("resourceVersion") or "",
         )
-        new = pods.bind(old, body, rfc3339(self._clock.now()))
-        written = self._write(key, record, new, options, old=old)
-        if written.done is not None:
-            await asyncio.shield(written.done)
-        return _success()
-
-    async def _evict(self, key: Key, body: Object, options: WriteOptions) -> WriteResult:
-        wanted = body.get("deleteOptions") or {}
-        preconditions = wanted.get("preconditions") or {}
-        await self.delete(
-            POD,
-            key.namespace,
-            key.name,
-            DeleteOptions(
-                grace_period_s=wanted.get("gracePeriodSeconds"),
-                propagation=wanted.get("propagationPolicy"),
-                uid=preconditions.get("uid") or "",
-                resource_version=preconditions.get("resourceVersion") or "",
-                dry_run=options.dry_run or bool(wanted.get("dryRun")),
-                user=options.user,
-            ),
-        )
-        return _success()
-
-    # storing ------------------------------------------------------------------------------------
-
-    def _existing(self, kind: Kind[Any], key: Key) -> Record:
-        record = self._store.latest(key)
-        if record is None:
-            raise not_found(kind, key.name)
-        return record
+        new = pods.bind(present.object, body, rfc3339(self._clock.now()))
+        await self._writes.replace(present, new, dry_run=options.dry_run).durable()
 
     def _attributes(
         self,
@@ -528,59 +422,8 @@ class Registry:
         obj: Object,
         old: Object | None,
     ) -> Attributes:
-        return Attributes(operation, kind, namespace, name, obj, old, self._lookup, self._random)
-
-    def _lookup(self, kind: Kind[Any], namespace: str, name: str) -> Object | None:
-        record = self._store.latest(_key(kind, namespace, name))
-        return None if record is None else _decode(record.json)
-
-    def _allocate(self, kind: Kind[Any], key: Key, new: Object, old: Object | None) -> None:
-        if kind is not SERVICE:
-            return
-        if self._allocated_epoch != self._store.epoch:
-            self._allocations.rebuild(
-                ((key.namespace, key.name), _decode(record.json))
-                for key, record in self._store.latest_records(SERVICE.group_resource)
-            )
-            self._allocated_epoch = self._store.epoch
-        owner = None if old is None else (key.namespace, key.name)
-        services.allocate(new, old, owner, self._allocations)
-
-    def _write(
-        self,
-        key: Key,
-        record: Record | None,
-        new: Object,
-        options: WriteOptions,
-        *,
-        removed: bool = False,
-        old: Object | None = None,
-    ) -> _Written:
-        """Queue the write that was decided; nothing may have awaited since ``record`` was read."""
-        if options.dry_run:
-            return _Written(Item(msgspec.json.encode(new), new), None)
-        stored, done = self._store.write(
-            key,
-            record.revision if record else 0,
-            lambda revision: meta.with_version(new, revision),
-            uid=new["metadata"]["uid"],
-            deleted=removed,
-        )
-        if key.kind == SERVICE.group_resource and self._allocated_epoch == self._store.epoch:
-            self._allocations.replace((key.namespace, key.name), old, None if removed else new)
-        return _Written(Item(stored.json, new), done)
-
-    async def _result(
-        self, written: _Written, texts: _Texts, *, created: bool = False
-    ) -> WriteResult:
-        """Wait until the write is durable, and tell what became of it."""
-        if written.done is not None:
-            await asyncio.shield(written.done)
-        return WriteResult(written.item, tuple(dict.fromkeys(texts)), created)
-
-
-def _key(kind: Kind[Any], namespace: str | None, name: str) -> Key:
-    return Key(kind.group_resource, (namespace or "") if kind.namespaced else "", name)
+        lookup = self._writes.lookup
+        return Attributes(operation, kind, namespace, name, obj, old, lookup, self._random)
 
 
 def _scope(kind: Kind[Any], namespace: str | None) -> str | None:
@@ -594,17 +437,30 @@ def _check_subresource(kind: Kind[Any], subresource: str, verb: str) -> None:
         raise method_not_supported(kind, verb)
 
 
-def _advice(kind: Kind[Any], obj: Object) -> _Texts:
-    """What to tell whoever writes such an object: netlab's warnings, then Kubernetes' own."""
-    return [*inert_field_warnings(kind, obj), *warnings.object_warnings(kind, obj)]
+async def _result(written: Written, texts: Iterable[str], *, created: bool = False) -> WriteResult:
+    """Wait until the write is durable, and tell what became of it."""
+    return WriteResult(await written.durable(), tuple(dict.fromkeys(texts)), created)
 
 
-def _exists(kind: Kind[Any], name: str, present: Object) -> ApiError:
-    error = already_exists(kind, name)
-    if present["metadata"].get("deletionTimestamp"):
+def _exists(present: Present) -> ApiError:
+    error = already_exists(present.kind, present.key.name)
+    if present.object["metadata"].get("deletionTimestamp"):
         message = f"object is being deleted: {error.message}"
         return ApiError(error.code, error.reason, message, error.details)
     return error
+
+
+def _eviction_options(body: Object, options: WriteOptions) -> DeleteOptions:
+    wanted = body.get("deleteOptions") or {}
+    preconditions = wanted.get("preconditions") or {}
+    return DeleteOptions(
+        grace_period_s=wanted.get("gracePeriodSeconds"),
+        propagation=wanted.get("propagationPolicy"),
+        uid=preconditions.get("uid") or "",
+        resource_version=preconditions.get("resourceVersion") or "",
+        dry_run=options.dry_run or bool(wanted.get("dryRun")),
+        user=options.user,
+    )
 
 
 def _scale_item(obj: Object) -> Item:

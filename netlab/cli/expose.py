@@ -156,7 +156,8 @@ def _selector(target: Target, obj: dict[str, Any], parsed: Parsed) -> dict[str, 
     if selector.get("matchExpressions"):
         raise UsageError(
             "couldn't retrieve selectors via --selector flag or introspection: couldn't convert "
-            f'expressions - "{selector["matchExpressions"]}" to map-based selector format'
+            f'expressions - "{_go_expressions(selector["matchExpressions"])}" to map-based '
+            "selector format"
         )
     return dict(selector.get("matchLabels") or {})
 

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-def run_command_line(words: Sequence[str], program: str) -> int:
+def run_command_line(
+    words: Sequence[str], program: str, session: Session | None = None
+) -> int:
     """Run one command line and return its exit code; nothing is raised."""
-    session = Session(program, sys.stdout, sys.stderr)
+    session = session or Session(program, sys.stdout, sys.stderr)
     verb = ""
     try:
         verb, rest = split_verb(words)
@@ -43,7 +45,8 @@ def run_command_line(words: Sequence[str], program: str) -> int:
     except BrokenPipeError:
         # Python would complain once more when it flushes standard output at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
+    finally:
+        session.close()
     return 1
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
+    import yaml
+
     from netlab.cli.flags import Parsed
     from netlab.cli.session import Session
 
@@ -182,19 +184,26 @@ def _parse_yaml(chunk: str, source: str, line_offset: int, loader: Any) -> Any:
 
     try:
         return to_json_types(yaml.load(chunk, Loader=loader))  # noqa: S506 a subclass of SafeLoader
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f" ({source} line {mark.line + 1 + line_offset}, column {mark.column + 1})"
-        # Go counts lines from 0 in parser errors and from 1 in scanner errors.
-        line = mark.line + isinstance(error, yaml.scanner.ScannerError)
-        problem = f"yaml: line {line}: {error.problem}" if line else f"yaml: {error.problem}"
-        raise UsageError(
-            f"error parsing {source}: error converting YAML to JSON: {problem}{place}"
-        ) from error
     except yaml.YAMLError as error:
-        raise UsageError(
-            f"error parsing {source}: error converting YAML to JSON: yaml: {error}"
-        ) from error
+        problem = _go_problem(error, source, line_offset)
+        message = f"error parsing {source}: error converting YAML to JSON: yaml: {problem}"
+        raise UsageError(message) from error
+
+
+def _go_problem(error: yaml.YAMLError, source: str, line_offset: int) -> str:
+    """Return the mistake as Go's yaml words it, with its place in the whole file behind it."""
+    import yaml
+
+    mark = None
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return str(error)
+    # Go counts lines from 0 in parser errors and from 1 in scanner errors.
+    line = mark.line + isinstance(error, yaml.scanner.ScannerError)
+    place = f"({source} line {mark.line + 1 + line_offset}, column {mark.column + 1})"
+    problem = getattr(error, "problem", "")
+    return f"line {line}: {problem} {place}" if line else f"{problem} {place}"
 
 
 def _go_loader() -> Any:

@@ -96,7 +96,8 @@ class _Editor:
         if self.reporter.dry_run == "client":
             obj = {**obj, "metadata": {**obj["metadata"], self.field: new}}
         else:
-            obj = self._send(target, patch)
+            is_new = self.field not in obj["metadata"]
+            obj = self._send(target, {self.field: patch} if patch or is_new else {})
         done = "annotated" if self.verb == "annotate" else _label_word(old, new, changed)
         self.reporter.report(obj, done)
 
@@ -115,8 +116,7 @@ class _Editor:
         return bool(edit.set)
 
     def _send(self, target: Target, patch: dict[str, Any]) -> dict[str, Any]:
-        changes = {"metadata": {self.field: patch}} if patch else {}
-        body = json.dumps(changes).encode()
+        body = json.dumps({"metadata": patch} if patch else {}).encode()
         changed: dict[str, Any] = self.session.client.call(
             "PATCH",
             target.path(),

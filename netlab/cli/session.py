@@ -9,6 +9,7 @@ from netlab.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from datetime import datetime
     from typing import IO, Any
 
     from netlab.cli.flags import Parsed
@@ -111,6 +112,17 @@ class Session:
         self.out.flush()
         self.err.write(text + "\n")
         self.err.flush()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            self._client.close()
+
+    def now(self) -> datetime:
+        """Return the time, in UTC."""
+        from datetime import UTC, datetime
+
+        return datetime.now(UTC)
 
     def stdin_bytes(self) -> bytes:
         """Return all of standard input."""

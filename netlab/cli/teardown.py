@@ -16,12 +16,14 @@ from netlab.cni.plugin import PodNetwork
 from netlab.config import RUN_ROOT, STATE_ROOT, LabConfig
 from netlab.errors import NetlabError, NetworkError
 from netlab.kubelet.folders import NodeFolders
+from netlab.net.iptables import Iptables
 from netlab.net.links import call_links
 from netlab.net.netns import list_netns, remove_netns
 from netlab.net.sysctl import write_sysctls
 from netlab.nodes.labs import host_ledger
+from netlab.nodes.machine import tables_before
 from netlab.nodes.process import is_locked, lock_path, stop_daemon
-from netlab.proxy.kernel import remove_rules
+from netlab.proxy.agent import remove_rules
 from netlab.runtime.cleanup import destroy_lab_containers
 
 DAEMON_GRACE_S = 5.0
@@ -55,8 +57,11 @@ async def _remove_lab(config: LabConfig) -> None:
     for name in pod_netns_names(config):
         await attempt(lambda name=name: remove_netns(name))  # type: ignore[misc]
     if config.netns is None:
+        before = tables_before(host_ledger(config))
         await attempt(lambda: remove_rules(None))
         await attempt(lambda: _network(config).teardown())
+        if before is not None:
+            await attempt(lambda: Iptables(None).remove_empty_tables(before))
     for entry in host_ledger(config).newest_first():
         await attempt(lambda entry=entry: _undo(config, entry.what, entry.name, entry.before))  # type: ignore[misc]
     if problems:

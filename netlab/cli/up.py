@@ -21,6 +21,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 import click
+import msgspec
 
 from netlab.cli.teardown import remove_lab
 from netlab.config import DEFAULT_NAME, LabConfig
@@ -32,6 +33,8 @@ from netlab.nodes.labs import (
     known_labs,
     kubeconfig_ledger,
     load_config,
+    one_at_a_time,
+    ports_taken,
     save_config,
 )
 from netlab.nodes.preflight import check_host
@@ -73,20 +76,23 @@ def up(
 ) -> None:
     """Start a lab in the background and wait until it works."""
     start = time.monotonic()
-    wanted = _wanted_config(name, sandbox, node_name, node_ip, pod_cidr, service_cidr, api_port)
-    config = _existing_config(wanted, explicit_port=api_port is not None) or wanted
     say = _silent if quiet else _echo
-    _check_machine(config)
+    wanted = _wanted_config(name, sandbox, node_name, node_ip, pod_cidr, service_cidr, api_port)
+    _check_machine(wanted)
+    with one_at_a_time():
+        known = _existing_config(wanted, explicit_port=api_port is not None)
+        config = known or _with_port(wanted, api_port)
+        if known is None:
+            save_config(config)
     if is_locked(config.name):
         say(f'Lab "{config.name}" is running already.')
         _wait_until_served(config)
     else:
-        fresh = not config_path(config.name).exists()
         say(f'Creating lab "{config.name}" ...')
         try:
             start_daemon(config, say)
         except HostError as error:
-            if fresh:
+            if known is None:
                 raise HostError(f"{error}; its log: {_give_up(config)}") from error
             raise HostError(f"{error}; its log: {_log_path(config)}") from error
     for path in _merge(config):
@@ -136,7 +142,7 @@ def _wanted_config(
         service_cidr=_network("--service-cidr", service_cidr)
         if service_cidr
         else defaults.service_cidr,
-        api_port=api_port if api_port is not None else _free_port(FIRST_API_PORT),
+        api_port=api_port if api_port is not None else FIRST_API_PORT,
     )
 
 
@@ -156,9 +162,18 @@ def _network(flag: str, text: str) -> IPv4Network:
         raise UsageError(f"{flag} {text!r}: {error}; example: 10.244.0.0/16") from error
 
 
-def _free_port(first: int) -> int:
+def _with_port(config: LabConfig, explicit: int | None) -> LabConfig:
+    """Return the config with a port that no lab and no other server uses."""
+    if explicit is not None:
+        return config
+    return msgspec.structs.replace(config, api_port=_free_port(FIRST_API_PORT, ports_taken()))
+
+
+def _free_port(first: int, taken: set[int]) -> int:
     """Return the first port from ``first`` on that nobody listens on, on the host's loopback."""
     for port in range(first, first + 100):
+        if port in taken:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -218,7 +233,6 @@ def start_daemon(config: LabConfig, say: Callable[[str], None]) -> None:
 
     Raises: HostError when the daemon could not start the lab.
     """
-    save_config(config)
     reader, writer = os.pipe()
     arguments = [str(config_path(config.name)), str(writer)]
     with _log_path(config).open("ab") as log:
@@ -238,7 +252,13 @@ def start_daemon(config: LabConfig, say: Callable[[str], None]) -> None:
         if report.step:
             say(f" \u2713 {report.step:<52} {report.seconds:5.2f} s")
     if not last.ready:
-        raise HostError(f"lab {config.name}: {last.error or 'the daemon ended while starting'}")
+        reason = last.error or f"the daemon ended while starting: {_last_line(_log_path(config))}"
+        raise HostError(f"lab {config.name}: {reason}")
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else "no message"
 
 
 def _give_up(config: LabConfig) -> Path:

@@ -28,8 +28,9 @@ from netlab.cni.ipam import AddressPool
 from netlab.cni.rules import plan_rules, plan_rules_removal, render_pod_rules
 from netlab.errors import AddressPoolError, HostError, NetlabError, NetworkError
 from netlab.net.iptables import Iptables
-from netlab.net.links import Link, Links, Route, call_links
+from netlab.net.links import Links, call_links
 from netlab.net.netns import is_netns
+from netlab.net.rtnetlink import Link, Route
 from netlab.net.ruleset import RuleSet
 from netlab.net.sysctl import SysctlRecorder, read_sysctl, write_sysctls
 

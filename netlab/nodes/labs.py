@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,27 @@ def known_labs() -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError):
             names.update(entry.name for entry in parent.iterdir() if entry.is_dir())
     yield from sorted(names)
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Hold the machine-wide lock under which names and ports are chosen and settings saved."""
+    RUN_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
+    descriptor = os.open(RUN_ROOT, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def ports_taken() -> set[int]:
+    """Return the API ports of all known labs, running or not."""
+    ports = set()
+    for name in known_labs():
+        with contextlib.suppress(UsageError):
+            ports.add(load_config(name).api_port)
+    return ports
 
 
 def config_path(name: str) -> Path:

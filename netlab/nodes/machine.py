@@ -20,6 +20,7 @@ from pathlib import Path
 from netlab import command
 from netlab.config import LabConfig
 from netlab.errors import HostError
+from netlab.net.iptables import Iptables
 from netlab.net.links import Links, call_links
 from netlab.net.netns import create_netns, is_netns, remove_netns
 from netlab.nodes.ledger import Ledger
@@ -48,7 +49,10 @@ async def prepare_node(config: LabConfig, ledger: Ledger) -> None:
     Raises: HostError when the kernel lacks a feature; NetworkError when a step fails.
     """
     await _ensure_br_netfilter()
-    if config.netns is not None:
+    if config.netns is None:
+        tables = (await Iptables(None).save()).tables
+        ledger.record("rules", "tables", " ".join(sorted(tables)))
+    else:
         _write_node_etc(config)
         ledger.record("netns", config.netns_name)
         if not is_netns(config.netns):
@@ -60,6 +64,14 @@ async def prepare_node(config: LabConfig, ledger: Ledger) -> None:
     if needs_bridge and config.netns is None:
         ledger.record("link", FABRIC_BRIDGE)
     await call_links(config.netns, lambda links: _address_node(links, config, needs_bridge))
+
+
+def tables_before(ledger: Ledger) -> frozenset[str] | None:
+    """Return the iptables tables the host had before the lab; None when that was not recorded."""
+    for entry in ledger.entries():
+        if entry.what == "rules":
+            return frozenset(entry.before.split())
+    return None
 
 
 async def _ensure_br_netfilter() -> None:

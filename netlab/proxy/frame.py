@@ -32,7 +32,6 @@ from netlab.net.ruleset import (
 from netlab.proxy import names
 from netlab.proxy.rules import PortRules
 
-NETLAB = Origin("", "", "kube-proxy")
 NEW = ConntrackState(("NEW",))
 LOOPBACK = IPv4Network("127.0.0.0/8")
 BIT = names.MASQUERADE_BIT

@@ -65,9 +65,10 @@ def is_owned(chain: str) -> bool:
 
 def rank(chain: str) -> int:
     """Return a number that is greater than those of the chains that ``chain`` jumps to."""
+    if chain == MARK_MASQ:
+        return 0
     for position, prefix in enumerate(SERVICE_PREFIXES, 1):
         if chain.startswith(prefix):
             return position
-    if chain in (MARK_MASQ, CANARY):
-        return 0
-    return len(SERVICE_PREFIXES) + (2 if chain in (SERVICES,) else 1)
+    # KUBE-SERVICES jumps to KUBE-NODEPORTS, both to the Services' own chains
+    return len(SERVICE_PREFIXES) + (2 if chain == SERVICES else 1)

@@ -169,8 +169,6 @@ def edit_chain(change: Change) -> list[str] | None:
     if old is None or new is None or min(len(old), len(new)) < LONG_CHAIN_LINES:
         return None
     before, after = set(old), set(new)
-    if len(before) != len(old) or len(after) != len(new):
-        return None  # with equal lines, deleting by text could hit the wrong one
     gone = [line for line in old if line not in after]
     come = [(position, line) for position, line in enumerate(new, 1) if line not in before]
     if len(gone) + len(come) > MOST_EDITS:

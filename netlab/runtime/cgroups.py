@@ -13,7 +13,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,9 +106,7 @@ def kill_processes(hierarchies: Sequence[Hierarchy], group: str) -> None:
     """
     deadline = time.monotonic() + _EMPTY_TIMEOUT_S
     while pids := process_ids(hierarchies, group):
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        _signal_all(pids, signal.SIGKILL)
         if time.monotonic() > deadline:
             raise ContainerError(f"cgroup {group}: processes {sorted(pids)} do not end")
         time.sleep(_POLL_S)
@@ -116,10 +114,15 @@ def kill_processes(hierarchies: Sequence[Hierarchy], group: str) -> None:
 
 def kill_session(hierarchies: Sequence[Hierarchy], group: str, leader: int) -> None:
     """End the processes in a group that belong to the session of a leader, and the leader."""
-    for pid in process_ids(hierarchies, group):
-        if _session_of(pid) == leader:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    if leader <= 0:
+        return
+    members = process_ids(hierarchies, group)
+    _signal_all((pid for pid in members if _session_of(pid) == leader), signal.SIGKILL)
+
+
+def signal_group(hierarchies: Sequence[Hierarchy], group: str, number: int) -> None:
+    """Send a signal to every process in a group and below, once."""
+    _signal_all(process_ids(hierarchies, group), number)
 
 
 def remove_group(hierarchies: Sequence[Hierarchy], group: str) -> None:
@@ -141,6 +144,12 @@ def remove_parent_if_empty(hierarchies: Sequence[Hierarchy], group: str) -> None
 
 def _folder(hierarchy: Hierarchy, group: str) -> Path:
     return hierarchy.mount_point / group.lstrip("/")
+
+
+def _signal_all(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _session_of(pid: int) -> int:

@@ -9,6 +9,7 @@ turns it into a container that is created, running or exited, and ``remove`` tak
 from __future__ import annotations
 
 import secrets
+import shutil
 import signal
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,13 +18,20 @@ from pathlib import Path
 import msgspec
 
 from netlab.errors import ContainerError
-from netlab.runtime.cgroups import add_process, kill_processes, lab_group, pod_group
+from netlab.runtime.cgroups import (
+    add_process,
+    kill_processes,
+    kill_session,
+    lab_group,
+    pod_group,
+    signal_group,
+)
 from netlab.runtime.conmon import ConmonJob, launch
 from netlab.runtime.cri import ContainerConfig, ContainerPhase, ContainerState, SandboxStatus
 from netlab.runtime.exits import ExitWatcher
-from netlab.runtime.machine import Machine
+from netlab.runtime.machine import Machine, disk_errors_as
 from netlab.runtime.mounts import mount_overlay
-from netlab.runtime.process import open_command, read_pid, signal_member
+from netlab.runtime.process import kill_with_argument, open_command, read_pid, signal_member
 from netlab.runtime.recipe import UnpackedImage
 from netlab.runtime.records import (
     ContainerRecord,
@@ -35,7 +43,7 @@ from netlab.runtime.records import (
     write_record,
 )
 from netlab.runtime.spec import ContainerPlace, container_spec
-from netlab.runtime.teardown import tear_down_container
+from netlab.runtime.teardown import remove_tree, tear_down_container
 
 _KILL_TIMEOUT_S = 10.0
 # containerd's code for a container whose process could not be started at all.
@@ -67,7 +75,8 @@ class Containers:
         for folder in record_folders(machine.paths.containers):
             record = read_record(folder / "record.json", ContainerRecord)
             if record is None:
-                tear_down_container(machine.paths, machine.hierarchies, folder.name, "/netlab/-")
+                # Nothing else was made before the record was whole.
+                remove_tree(folder)
                 continue
             self._containers[record.id] = self._adopt_one(folder, record)
 
@@ -83,7 +92,8 @@ class Containers:
         container_id = secrets.token_hex(32)
         record = _record(container_id, machine, sandbox, config, image)
         try:
-            await machine.in_thread(self._prepare, record, sandbox, config, image)
+            with disk_errors_as(f"container {config.name}"):
+                await machine.in_thread(self._prepare, record, sandbox, config, image)
         except BaseException:
             await self._tear_down(record)
             raise
@@ -100,7 +110,8 @@ class Containers:
             raise ContainerError(f"container {container_id}: is started already")
         record, folder = container.record, self._machine.paths.container(container_id)
         container.started_at = self._machine.clock.now()
-        write_record(folder / "started.json", Started(container.started_at))
+        with disk_errors_as(f"container {record.name}"):
+            write_record(folder / "started.json", Started(container.started_at))
         try:
             container.pid = await launch(self._job(record), settle=self._settle)
             self._watch(container)
@@ -178,6 +189,7 @@ class Containers:
             cgroup=record.cgroup,
             pause_pid=sandbox.pid,
             shm=paths.sandbox(sandbox.id) / "shm",
+            hostname=paths.sandbox(sandbox.id) / "hostname",
             empty=paths.empty,
         )
         spec = container_spec(
@@ -220,6 +232,9 @@ class Containers:
     def _conmon_ended(self, container: _Container) -> None:
         folder = self._machine.paths.container(container.record.id)
         container.outcome = container.outcome or read_outcome(folder, container.record.id)
+        if container.record.share_process_namespace:
+            # Its pid namespace lives on, and so would what the first process left behind.
+            signal_group(self._machine.hierarchies, container.record.cgroup, signal.SIGKILL)
         if container.outcome is None:
             # Somebody killed conmon: output and exit code of its container are lost with it.
             self._signal(container, signal.SIGKILL)
@@ -227,6 +242,10 @@ class Containers:
             self._set_outcome(container, _EXIT_KILLED, "Error", message)
 
     def _adopt_one(self, folder: Path, record: ContainerRecord) -> _Container:
+        for session in folder.glob("exec-*"):
+            # Nobody reads its output any more.
+            kill_session(self._machine.hierarchies, record.cgroup, read_pid(session / "pid"))
+            shutil.rmtree(session, ignore_errors=True)
         started = read_record(folder / "started.json", Started)
         container = _Container(record, pid=read_pid(folder / "pid"))
         if started is None:
@@ -236,6 +255,7 @@ class Containers:
         if container.outcome is not None:
             self._watcher.report(record.id)
         elif self._machine.oci.is_waiting(record.id) or container.pid == 0:
+            kill_with_argument(record.id)
             kill_processes(self._machine.hierarchies, record.cgroup)
             message = "the daemon ended while it started this container"
             self._set_outcome(container, _EXIT_CANNOT_RUN, "ContainerCannotRun", message)
@@ -317,6 +337,7 @@ def _record(
         stop_signal=image.config.stop_signal,
         stdin=config.stdin,
         tty=config.tty,
+        share_process_namespace=sandbox.config.share_process_namespace,
         cgroup=f"{pod_group(machine.lab_name, pod.uid)}/{container_id}",
         created_at=machine.clock.now(),
     )

@@ -5,8 +5,9 @@ the pause processes, the conmons with their containers, and the files that descr
 instance adopts them (``async with``); leaving it lets them run.
 
 Rules: calls about one sandbox or container come one after the other (the kubelet has one worker
-per pod); different ones may overlap. A call that was begun is finished even when its caller is
-cancelled, so that no container is half-made because somebody stopped waiting.
+per pod); different ones may overlap. What was begun is finished even when its caller is
+cancelled (all but the grace period of a stop), so that no container is half-made because somebody
+stopped waiting.
 """
 
 from __future__ import annotations
@@ -37,8 +38,10 @@ from netlab.runtime.exits import ExitWatcher
 from netlab.runtime.images import BuiltInImages, Images, default_images_dir
 from netlab.runtime.layers import find_program
 from netlab.runtime.machine import Machine, own_capabilities
+from netlab.runtime.mounts import ensure_overlay_place
 from netlab.runtime.oci import OciCommand
 from netlab.runtime.probe import boot_id, find_oci_runtime
+from netlab.runtime.process import kill_with_argument
 from netlab.runtime.records import RuntimePaths
 from netlab.runtime.sandboxes import Sandboxes
 from netlab.runtime.teardown import forget_previous_boot, remove_orphans
@@ -85,6 +88,8 @@ class OciRuntime:
             machine = await self._make_machine(executor)
             watcher = ExitWatcher()
             stack.callback(watcher.close)
+            # What an earlier daemon was about to make when it was killed; conmon is not among it.
+            await machine.in_thread(kill_with_argument, str(machine.paths.oci_root))
             sandboxes, containers = Sandboxes(machine, watcher), Containers(machine, watcher)
             sandboxes.adopt()
             containers.adopt()
@@ -167,7 +172,9 @@ class OciRuntime:
 
     async def stop_container(self, container_id: str, *, grace_period_s: float) -> None:
         """Send the image's stop signal, wait, then kill; gone already is fine."""
-        await self._finish(self._containers.stop(container_id, grace_period_s=grace_period_s))
+        # Not finished when cancelled: a daemon that ends does not wait for a grace period, and
+        # the next one asks again.
+        await self._containers.stop(container_id, grace_period_s=grace_period_s)
 
     async def remove_container(self, container_id: str) -> None:
         """Remove a container, killing it first if it runs; its log stays."""
@@ -230,6 +237,9 @@ class OciRuntime:
         find_program("conmon")
         await asyncio.to_thread(forget_previous_boot, paths, boot_id())
         pause_layer = await asyncio.to_thread(self._built_in.pause_layer)
+        await asyncio.to_thread(
+            ensure_overlay_place, paths.writable, lower=pause_layer, trial=paths.root / "trial"
+        )
         runtime = await find_oci_runtime(
             pause_layer=pause_layer,
             cache=paths.probe_result,

@@ -225,6 +225,8 @@ def _python_entries(host: HostParts) -> list[Entry]:
         Link("lib64", "usr/lib64"),
         Directory("usr/lib64"),
         Link("usr/bin/python3", str(host.python)),
+        # process 1 of images whose program takes a while until it handles signals
+        CopiedFile("usr/bin/catatonit", host.catatonit, 0o755),
         _loader_cache(),
         TextFile("usr/local/bin/netlab-python", _netlab_python(host), 0o755),
     ]

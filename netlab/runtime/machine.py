@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from netlab.clock import Clock
+from netlab.errors import ContainerError
 from netlab.runtime.cgroups import Hierarchy
 from netlab.runtime.oci import OciCommand
 from netlab.runtime.records import RuntimePaths
@@ -35,6 +37,15 @@ _CAPABILITY_NUMBERS = {
     "CAP_AUDIT_WRITE": 29,
     "CAP_SETFCAP": 31,
 }
+
+
+@contextlib.contextmanager
+def disk_errors_as(subject: str) -> Iterator[None]:
+    """Turn what the file system refuses (full, read-only) into a ContainerError on subject."""
+    try:
+        yield
+    except OSError as error:
+        raise ContainerError(f"{subject}: {error.filename or 'disk'}: {error.strerror}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,6 +53,35 @@ def mount_shm(target: Path, size_bytes: int) -> None:
         _mount("shm", target, "tmpfs", flags, f"mode=1777,size={size_bytes}")
     except OSError as error:
         raise ContainerError(f"tmpfs at {target}: {error.strerror}") from error
+
+
+def ensure_overlay_place(folder: Path, *, lower: Path, trial: Path) -> None:
+    """Make sure that overlays can write below a folder: where its own file system cannot carry
+    them (it is an overlay itself, as in a container), a tmpfs is mounted there.
+
+    lower: any layer; trial: a folder that is made, mounted on once and removed.
+    Raises: ContainerError when overlays do not work even so.
+    """
+    try:
+        _try_overlay(folder, lower, trial)
+    except ContainerError:
+        try:
+            _mount("netlab", folder, "tmpfs", MS_NODEV, "mode=700")
+        except OSError as error:
+            raise ContainerError(f"tmpfs at {folder}: {error.strerror}") from error
+        _try_overlay(folder, lower, trial)
+
+
+def _try_overlay(folder: Path, lower: Path, trial: Path) -> None:
+    upper, work = folder / ".trial" / "upper", folder / ".trial" / "work"
+    for made in (upper, work, trial):
+        made.mkdir(parents=True, exist_ok=True)
+    try:
+        mount_overlay((lower,), upper=upper, work=work, target=trial)
+        unmount(trial)
+    finally:
+        shutil.rmtree(folder / ".trial", ignore_errors=True)
+        trial.rmdir()
 
 
 def unmount(target: Path) -> None:

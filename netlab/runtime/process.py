@@ -11,7 +11,13 @@ import contextlib
 import os
 import select
 import signal
+import time
 from pathlib import Path
+
+from netlab.errors import ContainerError
+
+_END_TIMEOUT_S = 5.0
+_POLL_S = 0.002
 
 
 def read_pid(path: Path) -> int:
@@ -30,6 +36,29 @@ def open_member(pid: int, group: str) -> int | None:
 def open_command(pid: int, argument: str) -> int | None:
     """Return a pidfd of a process when its command line has an argument; None otherwise."""
     return _open_checked(pid, Path(f"/proc/{pid}/cmdline"), f"\0{argument}\0".encode())
+
+
+def kill_with_argument(argument: str) -> None:
+    """End every process whose command line has an argument, and wait for their ends.
+
+    Finds what a daemon that was killed had under way: an OCI runtime that is making a container
+    goes on without its parent, and is in none of the container's control groups.
+
+    Raises: ContainerError when a process does not end.
+    """
+    deadline = time.monotonic() + _END_TIMEOUT_S
+    # Again after each kill: one of them may just have started another.
+    while pidfds := _open_with_argument(argument):
+        try:
+            for pidfd in pidfds:
+                send_signal(pidfd, signal.SIGKILL)
+            while not all(has_ended(pidfd) for pidfd in pidfds):
+                if time.monotonic() > deadline:
+                    raise ContainerError(f"processes with argument {argument} do not end")
+                time.sleep(_POLL_S)
+        finally:
+            for pidfd in pidfds:
+                os.close(pidfd)
 
 
 def has_ended(pidfd: int) -> bool:
@@ -62,14 +91,22 @@ def reap(pidfd: int) -> None:
         os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
 
 
+def _open_with_argument(argument: str) -> list[int]:
+    found = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+    pidfds = (open_command(pid, argument) for pid in found if pid != os.getpid())
+    return [pidfd for pidfd in pidfds if pidfd is not None]
+
+
 def _open_checked(pid: int, witness: Path, expected: bytes) -> int | None:
     if pid <= 0:
         return None
     try:
+        if expected not in witness.read_bytes():
+            return None
         pidfd = os.pidfd_open(pid)
-    except (ProcessLookupError, OSError):
+    except OSError:
         return None
-    # After opening: the process that the pidfd stands for is the one whose files we read.
+    # Once more after opening: the process that the pidfd stands for is the one whose files we read.
     try:
         ours = expected in witness.read_bytes() and not has_ended(pidfd)
     except OSError:

@@ -72,6 +72,7 @@ class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True):
     stop_signal: str
     stdin: bool
     tty: bool
+    share_process_namespace: bool
     cgroup: str
     created_at: datetime
 

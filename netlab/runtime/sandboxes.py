@@ -16,7 +16,7 @@ from netlab.errors import ContainerError
 from netlab.runtime.cgroups import pod_group
 from netlab.runtime.cri import ContainerPhase, SandboxConfig, SandboxStatus
 from netlab.runtime.exits import ExitWatcher
-from netlab.runtime.machine import Machine
+from netlab.runtime.machine import Machine, disk_errors_as
 from netlab.runtime.mounts import mount_shm
 from netlab.runtime.process import open_member, read_pid, signal_member
 from netlab.runtime.records import (
@@ -26,7 +26,7 @@ from netlab.runtime.records import (
     write_record,
 )
 from netlab.runtime.spec import sandbox_spec
-from netlab.runtime.teardown import tear_down_sandbox
+from netlab.runtime.teardown import remove_tree, tear_down_sandbox
 
 # containerd's default for a pod's shared memory.
 _SHM_BYTES = 64 << 20
@@ -47,10 +47,8 @@ class Sandboxes:
         for folder in record_folders(self._machine.paths.sandboxes):
             record = read_record(folder / "record.json", SandboxRecord)
             if record is None:
-                # Nothing was made before the record was whole.
-                tear_down_sandbox(
-                    self._machine.paths, self._machine.hierarchies, folder.name, "/netlab/-"
-                )
+                # Nothing else was made before the record was whole.
+                remove_tree(folder)
                 continue
             self._records[record.id] = record
             self._watch(record, read_pid(folder / "pid"))
@@ -77,8 +75,9 @@ class Sandboxes:
         )
         folder = machine.paths.sandbox(sandbox_id)
         try:
-            await machine.in_thread(self._prepare, folder, record)
-            pid = await machine.oci.run_detached(sandbox_id, folder)
+            with disk_errors_as(f"sandbox of pod {config.pod.namespace}/{config.pod.name}"):
+                await machine.in_thread(self._prepare, folder, record)
+                pid = await machine.oci.run_detached(sandbox_id, folder)
         except BaseException:
             await machine.in_thread(
                 tear_down_sandbox, machine.paths, machine.hierarchies, sandbox_id, record.cgroup
@@ -131,13 +130,15 @@ class Sandboxes:
     def _prepare(self, folder: Path, record: SandboxRecord) -> None:
         folder.mkdir()
         write_record(folder / "record.json", record)
+        (folder / "hostname").write_text(f"{record.hostname}\n")
         (folder / "shm").mkdir()
         mount_shm(folder / "shm", _SHM_BYTES)
         spec = sandbox_spec(record.config, root=self._machine.pause_layer, cgroup=record.cgroup)
         (folder / "config.json").write_bytes(msgspec.json.encode(spec))
 
     def _watch(self, record: SandboxRecord, pid: int) -> None:
-        pidfd = open_member(pid, record.cgroup)
+        waiting = self._machine.oci.is_waiting(record.id)
+        pidfd = None if waiting else open_member(pid, record.cgroup)
         if pidfd is None:
             self._watcher.report(record.id)
             return

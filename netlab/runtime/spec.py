@@ -63,13 +63,15 @@ PAUSE_ARGV = ("/pause", "-P")
 class ContainerPlace:
     """Where a container lives: its root, its pod's namespaces and files.
 
-    pause_pid: the process whose namespaces are joined; hidden: an empty folder to cover with.
+    pause_pid: the process whose namespaces are joined; hostname: the file for /etc/hostname;
+    empty: a folder to cover others with.
     """
 
     root: Path
     cgroup: str
     pause_pid: int
     shm: Path
+    hostname: Path
     empty: Path
 
 
@@ -222,6 +224,7 @@ def _container_mounts(
             "options": [*quiet, "relatime", "ro"],
         },
         _bind(Mount(place.shm, "/dev/shm")),  # noqa: S108 the pod's own
+        _bind(Mount(place.hostname, "/etc/hostname")),
         *(_bind(mount) for mount in sorted(config.mounts, key=_depth)),
     ]
 

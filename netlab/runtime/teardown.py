@@ -22,7 +22,8 @@ from netlab.runtime.cgroups import (
     remove_parent_if_empty,
 )
 from netlab.runtime.mounts import mounts_below, unmount
-from netlab.runtime.records import RuntimePaths, record_folders
+from netlab.runtime.process import kill_with_argument
+from netlab.runtime.records import RuntimePaths, read_outcome, record_folders
 
 
 def tear_down_container(
@@ -35,13 +36,14 @@ def tear_down_container(
     folder = paths.container(container_id)
     _each(
         f"container {container_id}",
+        lambda: _stop_making_container(folder, container_id),
         lambda: kill_processes(hierarchies, cgroup),
         lambda: remove_group(hierarchies, cgroup),
-        lambda: _remove_tree(paths.oci_root / container_id),
+        lambda: remove_tree(paths.oci_root / container_id),
         lambda: unmount(folder / "rootfs"),
-        lambda: _remove_tree(paths.writable / container_id),
+        lambda: remove_tree(paths.writable / container_id),
         # Last: while the record is there, a repetition finds the rest.
-        lambda: _remove_tree(folder),
+        lambda: remove_tree(folder),
     )
 
 
@@ -55,12 +57,13 @@ def tear_down_sandbox(
     folder = paths.sandbox(sandbox_id)
     _each(
         f"sandbox {sandbox_id}",
+        lambda: _stop_making_sandbox(folder, sandbox_id),
         lambda: kill_processes(hierarchies, cgroup),
         lambda: remove_group(hierarchies, cgroup),
         lambda: _remove_empty_pod_group(hierarchies, cgroup),
-        lambda: _remove_tree(paths.oci_root / sandbox_id),
+        lambda: remove_tree(paths.oci_root / sandbox_id),
         lambda: unmount(folder / "shm"),
-        lambda: _remove_tree(folder),
+        lambda: remove_tree(folder),
     )
 
 
@@ -73,12 +76,15 @@ def tear_down_lab(paths: RuntimePaths, hierarchies: Sequence[Hierarchy], lab_nam
     group = lab_group(lab_name)
     _each(
         f"lab {lab_name}",
+        lambda: kill_with_argument(f"--root={paths.oci_root}"),
+        lambda: kill_with_argument(str(paths.oci_root)),
         lambda: kill_processes(hierarchies, group),
         lambda: remove_group(hierarchies, group),
         lambda: remove_parent_if_empty(hierarchies, "/netlab"),
         *(_unmounting(point) for point in mounts_below(paths.root)),
-        lambda: _remove_tree(paths.writable),
-        lambda: _remove_tree(paths.root),
+        *(_unmounting(point) for point in mounts_below(paths.writable)),
+        lambda: remove_tree(paths.writable),
+        lambda: remove_tree(paths.root),
     )
 
 
@@ -93,10 +99,10 @@ def remove_orphans(
     sandboxes = {folder.name for folder in record_folders(paths.sandboxes)}
     for folder in record_folders(paths.writable):
         if folder.name not in containers:
-            _remove_tree(folder)
+            remove_tree(folder)
     for folder in record_folders(paths.oci_root):
         if folder.name not in containers | sandboxes:
-            _remove_tree(folder)
+            remove_tree(folder)
     for group in _groups_of(hierarchies, lab_name) - known_groups:
         kill_processes(hierarchies, group)
         remove_group(hierarchies, group)
@@ -111,8 +117,8 @@ def forget_previous_boot(paths: RuntimePaths, boot: str) -> None:
     if not same:
         for point in mounts_below(paths.root):
             unmount(point)
-        _remove_tree(paths.writable)
-        _remove_tree(paths.root)
+        remove_tree(paths.writable)
+        remove_tree(paths.root)
     paths.make()
     paths.boot_id.write_text(boot)
 
@@ -136,11 +142,28 @@ def _remove_empty_pod_group(hierarchies: Sequence[Hierarchy], cgroup: str) -> No
         remove_parent_if_empty(hierarchies, pod)
 
 
+def _stop_making_container(folder: Path, container_id: str) -> None:
+    # With an exit file conmon is done; before started.json there was none.
+    under_way = (folder / "started.json").exists() and read_outcome(folder, container_id) is None
+    if under_way or (folder / "outcome.json").exists():
+        kill_with_argument(container_id)
+
+
+def _stop_making_sandbox(folder: Path, sandbox_id: str) -> None:
+    if not (folder / "pid").exists():
+        kill_with_argument(sandbox_id)
+
+
 def _unmounting(point: Path) -> Callable[[], None]:
     return lambda: unmount(point)
 
 
-def _remove_tree(folder: Path) -> None:
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all it holds; gone already is fine.
+
+    Raises: ContainerError.
+    """
+
     def report(function: object, path: str, info: tuple[object, BaseException, object]) -> None:
         del function
         if not isinstance(info[1], FileNotFoundError):

@@ -146,6 +146,22 @@ async def test_change_reaches_the_kernel_in_time(tmp_path: Path) -> None:
         assert "10.244.0.9:8080" not in text
 
 
+async def test_burst_is_written_in_few_passes(tmp_path: Path) -> None:
+    async with (
+        node_with_pods(tmp_path) as node,
+        proxied(node, web(), slice_object("10.244.0.2")) as (client, _),
+    ):
+        reader = Iptables(node.netns, tool="iptables-nft")
+        before = await reader.generation() or 0
+        for number in range(3, 103):
+            client.put(slice_object(f"10.244.0.{number}"))
+            await asyncio.sleep(0.002)
+        save = ["iptables-save", "-t", "nat"]
+        await eventually(lambda: node.run(node.netns, *save), lambda out: "10.244.0.102:" in out)
+        assert (await reader.generation() or 0) - before <= 12
+        reader.close()
+
+
 @pytest.mark.parametrize("tool", ["iptables-nft", "iptables-legacy"])
 async def test_kernel_holds_exactly_what_was_written(tmp_path: Path, tool: str) -> None:
     objects = golden_objects()

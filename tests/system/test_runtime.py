@@ -15,7 +15,7 @@ from netlab.errors import ContainerError, ImageError
 from netlab.runtime.cgroups import host_hierarchies, process_ids
 from netlab.runtime.cleanup import destroy_lab_containers
 from netlab.runtime.cri import ContainerPhase, Mount, PodIdentity, SandboxConfig
-from netlab.runtime.mounts import mounts_below
+from netlab.runtime.mounts import mount_overlay, mounts_below, unmount
 from tests.system.runtime_lab import (
     lab_fixture,  # noqa: F401
     read_text,
@@ -71,6 +71,7 @@ async def test_containers_of_a_pod_share_what_pods_share(lab):
         _, netns, _ = await run_in(runtime, one, "readlink", "/proc/self/ns/net")
         assert f"[{lab.netns.stat().st_ino}]" in netns
         assert (await run_in(runtime, one, "hostname"))[1] == "web-1\n"
+        assert (await run_in(runtime, one, "cat", "/etc/hostname"))[1] == "web-1\n"
         await run_in(runtime, one, "sh", "-c", "echo x > /dev/shm/f; echo y > /f")
         assert (await run_in(runtime, two, "cat", "/dev/shm/f"))[1] == "x\n"
         assert (await run_in(runtime, two, "cat", "/f"))[0] == 1
@@ -80,12 +81,14 @@ async def test_a_shared_process_namespace_shows_pause_and_neighbours(lab):
     async with lab.runtime() as runtime:
         sandbox = await runtime.run_sandbox(lab.sandbox(shared=True))
         one = await start(runtime, sandbox, lab.container("sleep", "98", name="one"))
-        await start(runtime, sandbox, lab.container("sh", "-c", "sleep 97 & sleep 96", name="two"))
-        _, seen, _ = await run_in(runtime, one, "ps", "-o", "pid,args")
+        config = lab.container("sh", "-c", "sleep 97 & sleep 0.5", name="two")
+        two = await start(runtime, sandbox, config)
+        seen = ""
+        async with asyncio.timeout(5):
+            while "sleep 97" not in seen:
+                _, seen, _ = await run_in(runtime, one, "ps", "-o", "pid,args")
         assert "1 /pause -P" in " ".join(seen.split())
-        assert "sleep 97" in seen
-        two = next(s for s in await runtime.list_containers() if s.name == "two")
-        await runtime.stop_container(two.id, grace_period_s=0)
+        await until_exited(runtime, two)
         _, seen, _ = await run_in(runtime, one, "ps", "-o", "pid,args")
         assert "sleep 98" in seen
         assert "sleep 97" not in seen
@@ -103,7 +106,7 @@ FORBIDDEN = {
     "devices": "mknod /tmp/d b 254 0 && cat /tmp/d",
     "mounts": "mount -t tmpfs t /mnt",
     "other processes": "ls /proc | grep -E '^[0-9]+$' | wc -l | grep -qvxE '[1-6]'",
-    "the clock": "date -s 2000-01-01",
+    "the clock": "date -s 2000-01-01; test $(date +%Y) = 2000",
     "modules": "ls /lib/modules/*/",
 }
 
@@ -277,6 +280,32 @@ async def test_what_cannot_run_says_why(lab):
             await runtime.start_container("nosuch")
 
 
+async def test_a_full_disk_is_told_and_leaves_nothing(lab):
+    async with lab.runtime() as runtime:
+        sandbox = await runtime.run_sandbox(lab.sandbox())
+        containers = lab.run_dir / "runtime" / "containers"
+        mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "full", str(containers)]
+        await asyncio.to_thread(subprocess.run, mount, check=True)
+        try:
+            with pytest.raises(ContainerError, match=r"^container c: .*No space left on device$"):
+                await runtime.create_container(sandbox, lab.container("sleep", "99"))
+            assert await runtime.list_containers() == []
+            assert list(containers.iterdir()) == []
+        finally:
+            unmount(containers)
+
+
+async def test_a_grace_period_ends_with_its_caller(lab):
+    async with lab.runtime() as runtime:
+        sandbox = await runtime.run_sandbox(lab.sandbox())
+        container = await start(runtime, sandbox, lab.container("sleep", "99"))
+        stopping = asyncio.create_task(runtime.stop_container(container, grace_period_s=30))
+        await asyncio.sleep(0.05)
+        stopping.cancel()
+        began = time.monotonic()
+    assert time.monotonic() - began < 2
+
+
 async def test_a_cancelled_caller_leaves_no_half_made_container(lab):
     async with lab.runtime() as runtime:
         task = asyncio.create_task(runtime.run_sandbox(lab.sandbox()))
@@ -420,6 +449,24 @@ def test_cleanup_touches_no_other_lab(lab):
     destroy_lab_containers(lab.base / "other", lab.base / "other", other)
     destroy_lab_containers(lab.base / "other", lab.base / "other", lab.name[:-1])
     assert set(before) <= set(lab.left_overs())
+
+
+async def test_a_state_folder_that_is_an_overlay_itself(lab):
+    state = lab.base / "state"
+    for name in ("lower", "upper", "work"):
+        (lab.base / name).mkdir()
+    layers = (lab.base / "lower",)
+    mount_overlay(layers, upper=lab.base / "upper", work=lab.base / "work", target=state)
+    try:
+        async with lab.runtime() as runtime:
+            sandbox = await runtime.run_sandbox(lab.sandbox())
+            container = await start(runtime, sandbox, lab.container("sleep", "99"))
+        async with lab.runtime() as runtime:
+            assert (await run_in(runtime, container, "touch", "/f"))[0] == 0
+        destroy_lab_containers(lab.run_dir, lab.state_dir, lab.name)
+        assert mounts_below(lab.base) == [state]
+    finally:
+        unmount(state)
 
 
 async def test_destroy_all(lab):

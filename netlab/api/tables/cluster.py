@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from netlab.api.durations import UNKNOWN, age
+from netlab.api.label_text import node_roles
 from netlab.api.tables.columns import (
     AGE,
     NAME,
@@ -19,9 +20,6 @@ from netlab.api.tables.columns import (
     wide,
 )
 from netlab.api.view import Object
-
-ROLE_PREFIX = "node-role.kubernetes.io/"
-ROLE_LABEL = "kubernetes.io/role"
 
 NODE_COLUMNS = (
     NAME,
@@ -82,14 +80,6 @@ def node_cells(node: Object, now: datetime) -> Cells:
         info.get("kernelVersion") or UNKNOWN,
         info.get("containerRuntimeVersion") or UNKNOWN,
     ]
-
-
-def node_roles(labels: Mapping[str, str] | None) -> list[str]:
-    """Return the node's roles, sorted."""
-    roles = {
-        key.removeprefix(ROLE_PREFIX) for key in labels or {} if key.startswith(ROLE_PREFIX)
-    } | {(labels or {}).get(ROLE_LABEL, "")}
-    return sorted(roles - {""})
 
 
 def _node_status(node: Object) -> str:

@@ -7,9 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from netlab.api.label_text import NONE, format_label_selector, format_labels
 from netlab.api.view import Object
 
-NONE = "<none>"
+__all__ = [
+    "AGE",
+    "NAME",
+    "NONE",
+    "CellFunction",
+    "Cells",
+    "Column",
+    "Printer",
+    "format_label_selector",
+    "format_labels",
+    "join_with_more",
+    "metadata",
+    "part",
+    "wide",
+]
 
 Cells: TypeAlias = list[Any]
 CellFunction: TypeAlias = Callable[[Object, datetime], Cells]
@@ -68,38 +83,6 @@ def part(obj: Mapping[str, Any], *path: str) -> Any:
         if current is None:
             return {}
     return current
-
-
-def format_labels(labels: Mapping[str, str] | None) -> str:
-    """Return ``a=b,c=d`` in order of the keys, or ``<none>``."""
-    if not labels:
-        return NONE
-    return ",".join(f"{key}={labels[key]}" for key in sorted(labels))
-
-
-def format_label_selector(selector: Mapping[str, Any] | None) -> str:
-    """Return a LabelSelector in kubectl's selector syntax, or ``<none>``."""
-    if not selector:
-        return NONE
-    parts = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
-    for expression in selector.get("matchExpressions") or ():
-        parts.append((expression["key"], _format_expression(expression)))
-    return ",".join(text for _, text in sorted(parts, key=lambda pair: pair[0])) or NONE
-
-
-def _format_expression(expression: Mapping[str, Any]) -> str:
-    key = expression["key"]
-    values = ",".join(sorted(expression.get("values") or ()))
-    match expression.get("operator"):
-        case "In":
-            return f"{key} in ({values})"
-        case "NotIn":
-            return f"{key} notin ({values})"
-        case "Exists":
-            return str(key)
-        case "DoesNotExist":
-            return f"!{key}"
-    return "<invalid>"
 
 
 def join_with_more(shown: Sequence[str], count: int, *, empty: str) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from netlab.api import names
 from netlab.api.field_errors import (
     FieldError,
@@ -116,7 +118,7 @@ def _selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> b
         return True
     try:
         matcher = label_matcher(LabelSelector.parse(selector))
-    except ApiError:
+    except (ApiError, msgspec.ValidationError):
         return True
     return matcher.empty or matcher.matches(labels)
 

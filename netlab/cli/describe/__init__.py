@@ -51,11 +51,9 @@ DESCRIBERS = {
 
 
 def _run(session: Session, parsed: Parsed) -> int:
-    from datetime import UTC, datetime
-
     from netlab.cli.describe.context import Context
 
-    context = Context(session=session, show_events=parsed["show-events"], now=datetime.now(UTC))
+    context = Context(session=session, show_events=parsed["show-events"], now=session.now())
     errors: list[NetlabError] = []
     is_first = True
     for target in _targets(session, parsed):

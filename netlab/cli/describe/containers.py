@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from netlab.cli.describe.amounts import amount, canonical
 from netlab.cli.describe.lines import NONE, Lines, boolean, lower_boolean, rfc1123
 
 TYPE_CHECKING = False
@@ -103,6 +102,8 @@ def _add_resources(lines: Lines, resources: Mapping[str, Any]) -> None:
     for title, field in (("Limits", "limits"), ("Requests", "requests")):
         amounts = resources.get(field) or {}
         if amounts:
+            from netlab.cli.describe.amounts import canonical
+
             lines.add(f"{title}:", 2)
             for name in sorted(amounts):
                 lines.add(f"{name}:\t{canonical(amounts[name])}", 3)
@@ -200,6 +201,8 @@ def field_value(pod: Mapping[str, Any], path: str) -> str:
 
 def resource_value(container: Mapping[str, Any], ref: Mapping[str, Any]) -> str:
     """Return a limit or request divided by its divisor, rounded up, as the container sees it."""
+    from netlab.cli.describe.amounts import amount
+
     field, _, name = ref["resource"].partition(".")
     found = ((container.get("resources") or {}).get(field) or {}).get(name)
     if found is None:

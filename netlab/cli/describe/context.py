@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-
 from netlab.api.durations import age
 from netlab.cli.selection import selector_query
 from netlab.errors import ApiError, UsageError
@@ -12,6 +9,7 @@ from netlab.errors import ApiError, UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from typing import Any, TypeAlias
 
     from netlab.cli.describe.lines import Lines
@@ -20,13 +18,15 @@ if TYPE_CHECKING:
     Objects: TypeAlias = list[dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
 class Context:
     """One run of ``describe``. now: ages are relative to it."""
 
-    session: Session
-    show_events: bool
-    now: datetime
+    __slots__ = ("now", "session", "show_events")
+
+    def __init__(self, session: Session, *, show_events: bool, now: datetime) -> None:
+        self.session = session
+        self.show_events = show_events
+        self.now = now
 
     def list(
         self, word: str, namespace: str | None, *, labels: str = "", fields: str = ""

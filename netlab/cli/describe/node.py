@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from netlab.api.durations import age
-from netlab.api.tables.cluster import node_roles
+from netlab.api.label_text import node_roles
 from netlab.cli.describe.amounts import (
     amount,
     canonical,

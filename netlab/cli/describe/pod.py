@@ -134,7 +134,7 @@ def _format_toleration(toleration: Mapping[str, Any]) -> str:
 
 
 def _add_spread(lines: Lines, constraints: Iterable[Mapping[str, Any]]) -> None:
-    from netlab.api.tables.columns import format_label_selector
+    from netlab.api.label_text import format_label_selector
 
     for index, each in enumerate(sorted(constraints, key=lambda c: str(c.get("topologyKey")))):
         text = (

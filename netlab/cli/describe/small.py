@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import binascii
 
-from netlab.cli.describe.amounts import canonical
 from netlab.cli.describe.lines import NONE, rfc1123
 
 TYPE_CHECKING = False
@@ -45,6 +44,8 @@ def _add_quotas(lines: Lines, quotas: list[dict[str, Any]] | None) -> None:
     if not quotas:
         lines.add("\nNo resource quota.")
         return
+    from netlab.cli.describe.amounts import canonical
+
     lines.add("\nResource Quotas")
     for quota in sorted(quotas, key=lambda each: str(each["metadata"]["name"])):
         lines.add(f"Name:\t{quota['metadata']['name']}", 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlab.api.tables.columns import format_label_selector
+from netlab.api.label_text import format_label_selector
 from netlab.cli.describe.containers import add_containers, add_volumes
 from netlab.cli.describe.lines import NONE, controlled_by, rfc1123
 from netlab.cli.describe.pod import add_tolerations

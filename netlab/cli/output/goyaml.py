@@ -130,7 +130,7 @@ def quote_scalar(text: str, indent: int, column: int, *, is_key: bool = False) -
     if "\n" in text and not is_key:
         if looks.block_allowed:
             return _literal(text, indent)
-        return _double(text, "" if is_key else pad, column)
+        return _double(text, pad, column)
     if _means_something_else(text) or (is_key and "\n" in text):
         return _double(text, "" if is_key else pad, column)
     if looks.plain_allowed:

@@ -151,9 +151,9 @@ def _nest(parts: Iterator[Any], *, inside: bool) -> list[Any]:
     nested: list[Any] = []
     for part in parts:
         if isinstance(part, _End):
-            if not inside:
-                raise JsonPathError("not in range, nothing to end")
-            return nested
+            if inside:
+                return nested
+            part = _Expression([_stray_end])
         if isinstance(part, _Range):
             part = _Range(part.expression, _nest(parts, inside=True))
         nested.append(part)
@@ -338,8 +338,6 @@ def _bracket(inside: str) -> Step:
         return lambda values, scope: [each for v in values for each in path.apply(v, scope)]
     index = _INDEX.fullmatch(text)
     if index is None or not text:
-        if re.fullmatch(r"[\w./\\-]+", text) and not text[0].isdigit():
-            return _field(text)
         raise JsonPathError(f"invalid array index {text}")
     return _slice(index)
 
@@ -376,6 +374,10 @@ def _slice(index: re.Match[str]) -> Step:
             last = last + size if last < 0 else last
             if first == last:
                 continue
+            if first > last:
+                raise JsonPathError(
+                    f"starting index {first} is greater than ending index {last}"
+                )
             for bound, reported in ((first, first), (last - 1, last - 1)):
                 if not 0 <= bound < size:
                     raise JsonPathError(
@@ -397,6 +399,10 @@ def _field(name: str) -> Step:
         return found
 
     return apply
+
+
+def _stray_end(values: Values, scope: _Scope) -> Values:
+    raise JsonPathError("not in range, nothing to end")
 
 
 def _unknown(word: str) -> Step:

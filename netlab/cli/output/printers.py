@@ -6,8 +6,6 @@ has no Go, and says so instead of guessing.
 
 from __future__ import annotations
 
-import re
-
 from netlab.cli.output.gojson import to_json
 from netlab.errors import UsageError
 
@@ -95,8 +93,6 @@ def _encoder(name: str, *, show_managed_fields: bool) -> Printer:
 def _jsonpath(text: str, *, as_json: bool) -> Printer:
     from netlab.cli.output.jsonpath import JsonPathError, Template
 
-    # The shell's quotes are often doubled by habit: -o jsonpath="'{.a}'".
-    text = re.sub(r"^'(.*)'$", r"\1", text, flags=re.DOTALL)
     try:
         template = Template(text)
     except JsonPathError as error:
@@ -113,7 +109,7 @@ def _jsonpath(text: str, *, as_json: bool) -> Printer:
                 f'error executing jsonpath "{text}": Error executing template: {error}. '
                 "Printing more information for debugging the template:\n"
                 f"\ttemplate was:\n\t\t{text}\n"
-                f"\tobject given to jsonpath engine was:\n\t\t{_go_value(obj)}\n\n\n"
+                f"\tobject given to jsonpath engine was:\n\t\t{_go_value(obj)}\n\n"
             ) from error
 
     return render

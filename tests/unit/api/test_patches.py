@@ -82,6 +82,16 @@ def test_strategic_merge_equals_kubernetes(case):
         ),
         pytest.param(
             POD,
+            {"metadata": {}},
+            {
+                "metadata": {"labels": {"a": None, "b": "1"}},
+                "spec": {"containers": [{"name": "a", "image": None}]},
+            },
+            {"metadata": {"labels": {"b": "1"}}, "spec": {"containers": [{"name": "a"}]}},
+            id="nulls in what is new",
+        ),
+        pytest.param(
+            POD,
             {"unknown": {"a": {"b": 1}}},
             {"unknown": {"a": {"c": 2}}},
             {"unknown": {"a": {"b": 1, "c": 2}}},

@@ -1,6 +1,7 @@
 """Objects are checked and pruned as by Kubernetes' decoder."""
 
 import copy
+import json
 
 import pytest
 
@@ -36,6 +37,7 @@ def test_a_clean_object_is_returned_itself():
         pytest.param({"enableServiceLinks": False}, None, id="zero of a pointer stays"),
         pytest.param({"terminationGracePeriodSeconds": 0}, None, id="zero number of a pointer"),
         pytest.param({"volumes": []}, {}, id="empty list"),
+        pytest.param({"containers": []}, None, id="empty list of a required field stays"),
         pytest.param({"nodeSelector": {}}, {}, id="empty map"),
         pytest.param({"securityContext": {}}, None, id="empty struct stays"),
         pytest.param({"nodeSelector": {"a": None}}, {"nodeSelector": {"a": ""}}, id="null in map"),
@@ -236,6 +238,13 @@ def test_bad_json_bodies(body):
         decode_json(body)
     assert caught.value.code == 400
     assert caught.value.message.startswith("couldn't get version/kind; json parse error: ")
+
+
+def test_usual_bodies_are_parsed_once(monkeypatch):
+    monkeypatch.setattr("netlab.api.bodies.json.loads", None)
+    annotation = json.dumps({"spec": {"a": 1}})
+    body = json.dumps({"metadata": {"annotations": {"last": annotation}}}, separators=(",", ":"))
+    decode_json(body.encode())
 
 
 def test_yaml_bodies():

@@ -291,6 +291,13 @@ ROWS = [
     ),
     (
         SERVICE,
+        "spec.ports",
+        [{"port": 1, "name": "a"}, {"port": 1, "name": "b"}],
+        'spec.ports[1]: Duplicate value: {"Name":"","Protocol":"TCP","AppProtocol":null,"Port":1,'
+        '"TargetPort":0,"NodePort":0}',
+    ),
+    (
+        SERVICE,
         "spec.type",
         "nodeport",
         'spec.type: Unsupported value: "nodeport": '
@@ -345,6 +352,13 @@ ROWS = [
         "spec.selector",
         {},
         "spec.selector: Invalid value: {}: empty selector is invalid for deployment",
+    ),
+    (
+        REPLICA_SET,
+        "spec.selector",
+        {"matchExpressions": [{"key": "app"}]},
+        'spec.selector.matchExpressions[0].operator: Invalid value: "": '
+        "not a valid selector operator",
     ),
     (DEPLOYMENT, "spec.selector", None, "spec.selector: Required value"),
     (
@@ -484,8 +498,8 @@ UPDATES = [
         DEPLOYMENT,
         "spec.selector.matchExpressions",
         [{"key": "app", "operator": "Exists"}],
-        'spec.selector: Invalid value: {"matchExpressions":[{"key":"app","operator":"Exists"}],'
-        '"matchLabels":{"app":"web"}}: field is immutable',
+        'spec.selector: Invalid value: {"matchLabels":{"app":"web"},'
+        '"matchExpressions":[{"key":"app","operator":"Exists"}]}: field is immutable',
     ),
     (SECRET, "type", "x/y", 'type: Invalid value: "x/y": field is immutable'),
     (CONFIG_MAP, "data", {"a": "c"}, f"data: Forbidden: {IMMUTABLE}"),

@@ -185,7 +185,7 @@ async def test_a_name_that_is_still_being_deleted_says_so(lab: Any):
     body["metadata"]["finalizers"] = ["example.com/hold"]
     await lab.create(CONFIG_MAP, body)
     await lab.delete(CONFIG_MAP, "c")
-    with pytest.raises(ApiError, match='^object is being deleted: configmaps "c" already exists'):
+    with pytest.raises(ApiError, match=r'^object is being deleted: configmaps "c" already exists'):
         await lab.create(CONFIG_MAP, lab.config_map("c"))
 
 

@@ -238,6 +238,15 @@ async def test_type_changes_allocate_and_free(lab: Any):
     assert back["spec"]["clusterIP"] not in ("", ip)
 
 
+@pytest.mark.parametrize("address", ["", None], ids=["emptied", "removed"])
+async def test_the_address_may_be_dropped_with_the_type(lab: Any, address: Any):
+    await lab.create(SERVICE, lab.service("s"))
+    spec = {"type": "ExternalName", "externalName": "example.com", "clusterIP": address}
+    named = (await lab.patch(SERVICE, "s", {"spec": spec}))["spec"]
+    assert not {"clusterIPs", "ipFamilies", "ipFamilyPolicy"} & set(named)
+    assert not named.get("clusterIP")
+
+
 async def test_a_changed_port_frees_the_old(lab: Any):
     await lab.create(SERVICE, lab.service("s", {"port": 80, "nodePort": 30080}, type="NodePort"))
     patch = [{"op": "replace", "path": "/spec/ports/0/nodePort", "value": 30081}]
@@ -254,7 +263,7 @@ async def test_a_changed_port_frees_the_old(lab: Any):
 
 async def test_an_address_cannot_be_changed(lab: Any):
     await lab.create(SERVICE, lab.service("s"))
-    with pytest.raises(ApiError, match="field is immutable|may not change once set"):
+    with pytest.raises(ApiError, match=r"field is immutable|may not change once set"):
         await lab.patch(SERVICE, "s", {"spec": {"clusterIP": "10.96.0.77"}})
 
 

@@ -56,7 +56,7 @@ async def test_an_update_without_version_is_unconditional(lab: Any):
 async def test_a_lease_must_say_its_version(lab: Any):
     body = {"metadata": {"name": "node0", "namespace": "default"}}
     await lab.create(LEASE, {"metadata": {"name": "node0"}})
-    with pytest.raises(ApiError, match="metadata.resourceVersion: Invalid value: 0: must be spec"):
+    with pytest.raises(ApiError, match=r"metadata.resourceVersion: Invalid value: 0: must be spec"):
         await lab.update(LEASE, body)
 
 

@@ -170,28 +170,52 @@ FULL_CONTAINER = container(
         {"name": "DB", "value": "localhost"},
         {"name": "EMPTY"},
         {"name": "LINES", "value": "one\ntwo"},
-        {"name": "IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}},
+        {
+            "name": "IP",
+            "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}},
+        },
         {"name": "PASS", "valueFrom": {"secretKeyRef": {"name": "s", "key": "p"}}},
-        {"name": "CONF", "valueFrom": {"configMapKeyRef": {"name": "cm", "key": "k", "optional": True}}},
-        {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1m"}}},
+        {
+            "name": "CONF",
+            "valueFrom": {"configMapKeyRef": {"name": "cm", "key": "k", "optional": True}},
+        },
+        {
+            "name": "CPU",
+            "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1m"}},
+        },
     ],
     envFrom=[{"configMapRef": {"name": "cm"}}, {"prefix": "P_", "secretRef": {"name": "s"}}],
     livenessProbe={
         "httpGet": {"path": "/demo/hello", "port": 8080, "scheme": "HTTP"},
-        "initialDelaySeconds": 5, "timeoutSeconds": 1, "periodSeconds": 10,
-        "successThreshold": 1, "failureThreshold": 3,
+        "initialDelaySeconds": 5,
+        "timeoutSeconds": 1,
+        "periodSeconds": 10,
+        "successThreshold": 1,
+        "failureThreshold": 3,
     },
     readinessProbe={
-        "tcpSocket": {"port": "http"}, "timeoutSeconds": 1, "periodSeconds": 1,
-        "successThreshold": 1, "failureThreshold": 3,
+        "tcpSocket": {"port": "http"},
+        "timeoutSeconds": 1,
+        "periodSeconds": 1,
+        "successThreshold": 1,
+        "failureThreshold": 3,
     },
     startupProbe={
-        "exec": {"command": ["cat", "/x"]}, "timeoutSeconds": 1, "periodSeconds": 10,
-        "successThreshold": 1, "failureThreshold": 3,
+        "exec": {"command": ["cat", "/x"]},
+        "timeoutSeconds": 1,
+        "periodSeconds": 10,
+        "successThreshold": 1,
+        "failureThreshold": 3,
     },
-    resources={"limits": {"cpu": "500m", "memory": "128Mi"}, "requests": {"cpu": "250m", "memory": "64Mi"}},
-    volumeMounts=[MOUNT, {"name": "data", "mountPath": "/data", "subPath": "x"},
-                  {"name": "conf", "mountPath": "/conf"}],
+    resources={
+        "limits": {"cpu": "500m", "memory": "128Mi"},
+        "requests": {"cpu": "250m", "memory": "64Mi"},
+    },
+    volumeMounts=[
+        MOUNT,
+        {"name": "data", "mountPath": "/data", "subPath": "x"},
+        {"name": "conf", "mountPath": "/conf"},
+    ],
 )
 
 PODS = [
@@ -440,7 +464,9 @@ SERVICE_ACCOUNTS = [
 ]  # fmt: skip
 
 
-def event(name: str, kind: str, target: str, reason: str, message: str, **more: Any) -> dict[str, Any]:
+def event(
+    name: str, kind: str, target: str, reason: str, message: str, **more: Any
+) -> dict[str, Any]:
     api_version = "apps/v1" if kind in ("ReplicaSet", "Deployment") else "v1"
     return {
         "apiVersion": "v1", "kind": "Event", "metadata": meta(name), "type": "Normal",

@@ -50,9 +50,7 @@ class FakeCluster:
             self.put(copy.deepcopy(obj))
 
     def put(self, obj: dict[str, Any]) -> None:
-        kind = next(
-            k for k in KINDS if (k.api_version, k.kind) == (obj["apiVersion"], obj["kind"])
-        )
+        kind = next(k for k in KINDS if (k.api_version, k.kind) == (obj["apiVersion"], obj["kind"]))
         meta = obj["metadata"]
         namespace = meta.get("namespace", "") if kind.namespaced else ""
         self.objects[kind.group_resource, namespace, meta["name"]] = obj
@@ -213,9 +211,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, text, "text/plain")
 
     def _scale(self, kind: Kind[Any], obj: dict[str, Any], body: Any) -> None:
-        if body is not None and "kind" in (body or {}):
-            obj["spec"]["replicas"] = body["spec"]["replicas"]
-        elif body:
+        if (body is not None and "kind" in (body or {})) or body:
             obj["spec"]["replicas"] = body["spec"]["replicas"]
         meta = {k: obj["metadata"].get(k) for k in ("name", "namespace", "uid", "resourceVersion")}
         self._send(200, {
@@ -277,7 +273,11 @@ class _Handler(BaseHTTPRequestHandler):
         ):
             message = f'{kind.group_resource} "{meta["name"]}" already exists'
             return self._status(409, "AlreadyExists", message, name=meta["name"], kind=kind.plural)
-        meta.update(uid=f"uid-{meta['name']}", resourceVersion="300", creationTimestamp="2020-01-01T00:00:00Z")
+        meta.update(
+            uid=f"uid-{meta['name']}",
+            resourceVersion="300",
+            creationTimestamp="2020-01-01T00:00:00Z",
+        )
         if "dryRun" not in query:
             self.server.cluster.put(obj)
         return self._send(201, obj)

@@ -149,6 +149,7 @@ def test_mark_is_set_and_seen_by_later_hooks() -> None:
     )
     assert arrive(rule_set).outcome == "DROP"
     assert arrive(rule_set).packet.mark == 0x4000
+    assert arrive(rule_set, mark=0x4001).packet.mark == 0x4001
     cleared = rules(("mangle", "PREROUTING", [rule(SetMark(0x4000, 0))]))
     assert arrive(cleared, mark=0x4001).packet.mark == 0x0001
 

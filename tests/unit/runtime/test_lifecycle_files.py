@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +93,9 @@ def test_orphans_of_a_crash_are_removed(tmp_path):
 @pytest.fixture
 def sleeper():
     with subprocess.Popen(["sleep", "60"]) as process:
+        # The command line is there a moment after the new program is.
+        while not Path(f"/proc/{process.pid}/cmdline").read_bytes().endswith(b"60\0"):
+            pass
         yield process
         process.kill()
 

@@ -26,6 +26,7 @@ PLACE = ContainerPlace(
     cgroup="/netlab/netlab/pod1111-2222/c1",
     pause_pid=42,
     shm=Path("/run/netlab/netlab/runtime/sandboxes/s1/shm"),
+    hostname=Path("/run/netlab/netlab/runtime/sandboxes/s1/hostname"),
     empty=Path("/run/netlab/netlab/runtime/empty"),
 )
 IMAGE = UnpackedImage(

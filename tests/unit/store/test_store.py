@@ -470,3 +470,45 @@ async def test_the_state_at_a_revision(store: Store):
     assert await at(3) == [("b", 2), ("a", 3)]
     assert await at(3, "shop") == [("a", 3)]
     assert await at(4) == [("a", 3)]
+
+
+async def test_batches_that_wait_share_the_next_sync(store: Store, monkeypatch: pytest.MonkeyPatch):
+    disk = SlowDisk(monkeypatch)
+    writes = []
+    for number in range(5):
+        writes.append(store.write(Key("pods", "shop", str(number)), 0, encoder(number))[1])
+        await asyncio.sleep(0.001)  # each in a batch of its own
+    disk.go.set()
+    async with asyncio.timeout(5):
+        await asyncio.gather(*writes)
+    assert store.count("pods") == 5
+
+
+@pytest.mark.parametrize("tail", [b"", b"\xff" * 5000], ids=["cut", "garbage"])
+async def test_acknowledged_writes_survive_power_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tail: bytes
+):
+    """What a disk may hold after power loss: the log up to the last sync, then anything."""
+    path, wal = tmp_path / "store.db", tmp_path / "store.db-wal"
+    synced: list[bytes] = []
+    sync = os.fdatasync
+
+    def recording(descriptor: int) -> None:
+        synced.append(wal.read_bytes())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", recording)
+    async with open_store(path) as store:
+        acknowledged = []
+        for value in range(30):
+            acknowledged.append(await put(store, A, value))
+            after_last_sync = synced[-1]
+        store.write(B, 0, encoder("never acknowledged"))
+        store._append()
+        lost = tmp_path / "lost.db"
+        lost.write_bytes(path.read_bytes())
+        (tmp_path / "lost.db-wal").write_bytes(after_last_sync + tail)
+    async with open_store(lost) as store:
+        record = store.get(A)
+        assert record is not None
+        assert record.revision == acknowledged[-1]

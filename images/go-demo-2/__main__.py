@@ -1,0 +1,5 @@
+"""Run the app."""
+
+from app import main
+
+main()
