@@ -38,7 +38,7 @@ from netlab.cni.plugin import PodNetwork
 from netlab.config import LabConfig, decode_config
 from netlab.controllers.run import ControllerManager
 from netlab.dns.addon import dns_objects
-from netlab.errors import HostError, NetlabError, is_already_exists
+from netlab.errors import ApiError, HostError, NetlabError, is_not_found
 from netlab.kubelet.agent import Kubelet
 from netlab.net import netns
 from netlab.net.netns import open_socket
@@ -237,11 +237,13 @@ async def _ensure_objects(client: Client, config: LabConfig) -> None:
     """Create the DNS server's objects where they do not exist."""
     for obj in dns_objects(config):
         kind = BY_KIND[(obj["apiVersion"], obj["kind"])]
+        namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
         try:
-            await client.create(kind, obj["metadata"]["namespace"], obj)
-        except NetlabError as error:
-            if not is_already_exists(error):
+            await client.get(kind, namespace, name)
+        except ApiError as error:
+            if not is_not_found(error):
                 raise
+            await client.create(kind, namespace, obj)
 
 
 async def _main(config: LabConfig, progress: Progress) -> None:

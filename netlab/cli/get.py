@@ -13,6 +13,7 @@ from netlab.cli.selection import (
     Target,
     fetch,
     fetch_all,
+    list_page,
     selector_query,
     targets_of_files,
     targets_of_words,
@@ -62,7 +63,10 @@ def _check(session: Session, parsed: Parsed) -> None:
             f'You must specify the type of resource to get. Use "{program} api-resources" for a '
             "complete list of supported resources.\n"
         )
-        raise HintedUsageError("Required resource not specified.")
+        raise HintedUsageError(
+            f'Required resource not specified.\nUse "{program} explain <resource>" for a detailed '
+            f"description of that resource (e.g. {program} explain pods)."
+        )
     if parsed["show-labels"] and parsed["output"] not in (None, "", "wide"):
         raise UsageError(
             f"--show-labels option cannot be used with {parsed['output'].partition('=')[0]} printer"
@@ -164,11 +168,11 @@ def fetch_table(session: Session, parsed: Parsed, target: Target) -> dict[str, A
     chunk = parsed["chunk-size"]
     if chunk and not parsed["sort-by"]:
         query["limit"] = str(chunk)
-    whole = as_table(session.client.call("GET", target.path(), query=query, accept=TABLE))
+    whole = as_table(list_page(session, target, query, TABLE))
     page = whole
     while token := (page.get("metadata") or {}).get("continue"):
         query["continue"] = token
-        page = as_table(session.client.call("GET", target.path(), query=query, accept=TABLE))
+        page = as_table(list_page(session, target, query, TABLE))
         whole["rows"] += page.get("rows") or ()
     return whole
 

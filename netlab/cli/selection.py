@@ -195,7 +195,7 @@ def fetch_all(
     items: list[dict[str, Any]] = []
     query = selector_query(label_selector, field_selector)
     while True:
-        page = session.client.call("GET", target.path(), query={**query, "limit": str(PAGE_SIZE)})
+        page = list_page(session, target, {**query, "limit": str(PAGE_SIZE)})
         kind, api_version = page.get("kind", ""), page.get("apiVersion", "")
         for item in page.get("items") or ():
             item.setdefault("apiVersion", api_version)
@@ -205,6 +205,30 @@ def fetch_all(
         if not token:
             return items
         query["continue"] = token
+
+
+def list_page(
+    session: Session, target: Target, query: dict[str, str], accept: str = "application/json"
+) -> dict[str, Any]:
+    """Return what the server answers to a list request.
+
+    Raises: ApiError; for a bad request its message says what was looked for, as kubectl's does.
+    """
+    try:
+        page: dict[str, Any] = session.client.call("GET", target.path(), query=query, accept=accept)
+    except ApiError as error:
+        if error.reason in ("BadRequest", "NotFound"):
+            group, _, version = target.resource.api_version.rpartition("/")
+            what = f'"{group}/{version}, Resource={target.resource.plural}"'
+            labels, fields = query.get("labelSelector", ""), query.get("fieldSelector", "")
+            error.message = (
+                f'Unable to find {what} that match label selector "{labels}", field selector '
+                f'"{fields}": {error.message}'
+                if labels or fields
+                else f"Unable to list {what}: {error.message}"
+            )
+        raise
+    return page
 
 
 def selector_query(label_selector: str = "", field_selector: str = "") -> dict[str, str]:

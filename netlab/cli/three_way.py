@@ -106,18 +106,27 @@ def _json_deletions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Object:
     return patch
 
 
-def _combine(first: Object, second: Object) -> Object:
-    """Return both patches as one; ``second`` wins, lists of items are joined."""
+def _combine(first: Object, second: Object, path: Path = ()) -> Object:
+    """Return both patches as one; ``second`` wins, items with the same key become one."""
     merged = dict(first)
     for key, value in second.items():
-        known = merged.get(key)
+        known, here = merged.get(key), (*path, key)
         if isinstance(value, dict) and isinstance(known, dict):
-            merged[key] = _combine(known, value)
+            merged[key] = _combine(known, value, here)
         elif isinstance(value, list) and isinstance(known, list) and not key.startswith("$"):
-            merged[key] = [*value, *(item for item in known if item not in value)]
+            merged[key] = _combine_items(known, value, here)
         else:
             merged[key] = value
     return merged
+
+
+def _combine_items(first: list[Any], second: list[Any], path: Path) -> list[Any]:
+    key = _merge_key(path)
+    if not key:
+        return [*second, *(item for item in first if item not in second)]
+    known = {item[key]: item for item in first}
+    merged = [_combine(known.pop(item[key], {}), item, path) for item in second]
+    return [*merged, *known.values()]
 
 
 def _merge_key(path: Path) -> str:

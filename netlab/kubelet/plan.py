@@ -157,11 +157,11 @@ def _next_attempt(pod: Pod, name: str, latest: ContainerState | None) -> int:
     if latest is not None:
         created = latest.phase is ContainerPhase.CREATED
         return latest.attempt if created else latest.attempt + 1
-    # the container is gone, after a reboot for example: its count goes on from the status
+    # the container is gone, with its sandbox or by a reboot: its count goes on from the status
     status = next((s for s in pod.status.container_statuses if s.name == name), None)
     if status is None or not status.container_id:
         return 0
-    return status.restart_count + (1 if status.state.waiting is None else 0)
+    return status.restart_count + 1
 
 
 def _grace_s(pod: Pod) -> float:

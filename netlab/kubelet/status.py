@@ -135,12 +135,10 @@ def _status_without_container(
         state = {"terminated": _terminated_object(kept) if kept else _lost("terminated")}
         last = old.last_state.terminated
         last_state = {"terminated": _terminated_object(last)} if last else {}
-        restart_count = old.restart_count
     else:
         state = {"waiting": _waiting(situation.waiting.get(container.name, CREATING))}
         last = old.state.terminated or (None if old.state.running else old.last_state.terminated)
         last_state = {"terminated": _terminated_object(last) if last else _lost("deleted")}
-        restart_count = old.restart_count + (1 if old.state.running else 0)
     return _assemble(
         container,
         state,
@@ -148,7 +146,8 @@ def _status_without_container(
         image=old.image,
         image_id=old.image_id,
         container_id=old.container_id,
-        restart_count=restart_count,
+        # always the number of the container named by container_id; the next one counts on
+        restart_count=old.restart_count,
     )
 
 

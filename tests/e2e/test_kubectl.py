@@ -79,7 +79,7 @@ def test_apply_wait_scale_delete(lab: Lab, version: str, namespace: str) -> None
         what="three ready pods",
     )
     assert kubectl("label", "deployment/web", "tier=front").endswith("labeled\n")
-    assert kubectl("annotate", "svc/web", "note=x").endswith("annotated\n")
+    assert kubectl("annotate", "svc/web", "note=x").startswith("service/web annotate")
     patched = kubectl("patch", "svc", "web", "-p", '{"spec":{"ports":[{"port":80,"name":"http"}]}}')
     assert patched == "service/web patched\n"
     service = json.loads(kubectl("get", "svc", "web", "-o", "json"))

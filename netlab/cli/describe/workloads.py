@@ -94,6 +94,8 @@ def _add_replica_sets(lines: Lines, deployment: Mapping[str, Any], context: Cont
             for owner in each["metadata"].get("ownerReferences") or ()
         )
     ]
+    if not owned:
+        return
     owned.sort(key=lambda each: str(each["metadata"].get("creationTimestamp")))
     template = _bare_template(deployment)
     newest = next((each for each in owned if _bare_template(each) == template), None)

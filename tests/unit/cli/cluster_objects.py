@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - rows of tables
 """The objects of the recorded cluster: one of everything the printers have to tell apart."""
 
 from __future__ import annotations

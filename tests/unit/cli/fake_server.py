@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - rows of tables
 """A small working API server for tests: canned objects, real discovery, tables, verbs and watches.
 
 It answers kubectl and netlab alike over plain HTTP on loopback, keeps what was written in memory
@@ -64,7 +65,7 @@ class FakeCluster:
             if resource == kind.group_resource and (not namespace or ns == namespace)
         ]
         for term in filter(None, query.get("labelSelector", "").split(",")):
-            key, equals, value = term.partition("=")
+            key, _, value = term.partition("=")
             found = [o for o in found if (o["metadata"].get("labels") or {}).get(key) == value]
         for term in filter(None, query.get("fieldSelector", "").split(",")):
             negated = "!=" in term

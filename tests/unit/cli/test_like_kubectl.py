@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - rows of tables
 """netlab does what kubectl 1.33 does: same output, same exit code, same requests.
 
 ``recorded.json`` holds kubectl's part (see ``recorder.py``); netlab runs here against the same fake

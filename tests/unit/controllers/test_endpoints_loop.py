@@ -127,6 +127,20 @@ async def test_at_most_a_hundred_endpoints_stand_in_a_slice(clusters: Any) -> No
         assert cluster.api.count("patch", ENDPOINT_SLICE) == writes + 1
 
 
+async def test_newcomers_that_do_not_fit_leave_the_other_slices_alone(clusters: Any) -> None:
+    async with clusters() as cluster:
+        for n in range(60):
+            cluster.api.put(pod(f"web-{n}", f"10.244.1.{n}"))
+        cluster.api.put(service())
+        await cluster.settle()
+        for n in range(60, 120):
+            cluster.api.put(pod(f"web-{n}", f"10.244.1.{n}"))
+        await cluster.settle(2000)
+        assert cluster.api.count("patch", ENDPOINT_SLICE) == 0
+        sizes = [len(piece["endpoints"]) for piece in cluster.api.find(ENDPOINT_SLICE)]
+        assert sizes == [60, 60]
+
+
 async def test_pods_with_other_port_numbers_have_a_slice_of_their_own(clusters: Any) -> None:
     async with clusters() as cluster:
         cluster.api.put(service())

@@ -66,6 +66,11 @@ def test_the_fuller_node_gives_first() -> None:
     assert choose_victims([alone, *pair], [alone, *pair], NOW)[-1].metadata.name == "a-alone"
 
 
+def test_not_ready_outweighs_what_counts_less() -> None:
+    unready, ready = pod("a", ready_s=None), pod("b", ready_s=0, restarts=9, cost="-9")
+    assert choose_victims([ready, unready], [], NOW)[0].metadata.name == "a"
+
+
 def test_a_small_difference_in_age_does_not_decide() -> None:
     older, younger = pod("z", age_s=601, restarts=1), pod("a", age_s=600)
     assert choose_victims([older, younger], [], NOW)[0].metadata.name == "z"

@@ -69,6 +69,7 @@ def test_new_set_size(wanted: int, new: int | None, old: list[int], expected: in
         pytest.param((5, 0), [(8, 8)], {}, id="nothing to spare"),
         pytest.param((3, 0), [(10, 4)], {"old0": 8}, id="unhealthy pods go within the room"),
         pytest.param((3, 3), [(2, 0), (6, 6)], {"old0": 0, "old1": 5}, id="unhealthy ones first"),
+        pytest.param((3, 0), [(5, 2), (5, 2)], {"old0": 3}, id="room is used up once"),
         pytest.param((10, 10), [(0, 0)], {}, id="none left"),
     ],
 )

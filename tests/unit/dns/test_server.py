@@ -39,13 +39,13 @@ class Upstream(asyncio.DatagramProtocol):
         if self.silent:
             return
         query = dns.message.from_wire(data)
-        response = dns.message.make_response(query)
-        response.answer.append(
-            dns.rrset.from_text(query.question[0].name, 60, "IN", "A", "192.0.2.7")
-        )
-        # an answer with a wrong id is not to be believed
-        self.transport.sendto(b"\xff\xff" + response.to_wire()[2:], addr)
-        self.transport.sendto(response.to_wire(), addr)
+        for address, id_ in (("192.0.2.66", query.id ^ 1), ("192.0.2.7", query.id)):
+            # the first is somebody's guess, with a wrong id: it is not to be believed
+            response = dns.message.make_response(query)
+            response.id = id_
+            name = query.question[0].name
+            response.answer.append(dns.rrset.from_text(name, 60, "IN", "A", address))
+            self.transport.sendto(response.to_wire(), addr)
 
 
 @pytest.fixture

@@ -136,6 +136,15 @@ def test_upstream_answers_are_read_without_their_compression() -> None:
 
 
 @pytest.mark.parametrize(
+    "pointer",
+    [pytest.param(b"\xc0\x0c", id="at itself"), pytest.param(b"\xc0\x40", id="ahead")],
+)
+def test_pointers_lead_backwards_or_nowhere(pointer: bytes) -> None:
+    record = pointer + b"\0\1\0\1\0\0\0\x1e\0\4\x0a\0\0\1"
+    assert wire.parse_answers(b"\0\1\x81\x80\0\0\0\1\0\0\0\0" + record) == []
+
+
+@pytest.mark.parametrize(
     "name", [pytest.param("a..b", id="empty label"), pytest.param("a" * 64, id="long label"),
              pytest.param(".".join(["a" * 60] * 5), id="long name")],
 )  # fmt: skip
