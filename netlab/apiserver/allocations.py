@@ -38,10 +38,17 @@ def _static_part(size: int, *, least: int, step: int, most: int) -> int:
 
 
 class Allocations:
-    """The numbers that Services hold. service_cidr: the range of cluster addresses."""
+    """The numbers that Services hold.
 
-    def __init__(self, service_cidr: IPv4Network, random: Random) -> None:
+    service_cidr: the range of cluster addresses. nodes: the nodes' network, of which nothing is
+    given: the usual one lies inside the usual service_cidr.
+    """
+
+    def __init__(
+        self, service_cidr: IPv4Network, random: Random, *, nodes: IPv4Network | None = None
+    ) -> None:
         self._cidr = service_cidr
+        self._nodes = nodes
         self._random = random
         # neither the network's own address nor its broadcast address is given
         self._ip_count = max(service_cidr.num_addresses - 2, 1)
@@ -83,7 +90,12 @@ class Allocations:
                 f"the provided IP ({ip}) is not in the valid range."
                 f" The range of valid IPs is {self._cidr}"
             )
-        return ALREADY_ALLOCATED_IP if self._ips.get(ip) not in (None, key) else ""
+        if self._ips.get(ip) not in (None, key) or self._is_nodes(address):
+            return ALREADY_ALLOCATED_IP
+        return ""
+
+    def _is_nodes(self, address: IPv4Address) -> bool:
+        return self._nodes is not None and address in self._nodes
 
     def _usable(self, address: IPv4Address) -> bool:
         return 1 <= int(address) - int(self._cidr.network_address) <= self._ip_count
@@ -102,11 +114,14 @@ class Allocations:
         base = int(self._cidr.network_address) + 1
         for start, stop in ((self._static_ips, self._ip_count), (0, self._static_ips)):
             offset = self._pick(
-                start, stop, lambda number: str(IPv4Address(base + number)) in self._ips
+                start, stop, lambda number: self._is_taken(IPv4Address(base + number))
             )
             if offset is not None:
                 return str(IPv4Address(base + offset))
         return None
+
+    def _is_taken(self, address: IPv4Address) -> bool:
+        return str(address) in self._ips or self._is_nodes(address)
 
     def free_port(self, besides: Iterable[int] = ()) -> int | None:
         """Return a node port that no Service has and that is not in ``besides``, or None."""

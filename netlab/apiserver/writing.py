@@ -65,7 +65,9 @@ class Writes:
 
     def __init__(self, store: Store, config: LabConfig, random: Random) -> None:
         self._store = store
-        self._allocations = Allocations(config.service_cidr, random)
+        self._allocations = Allocations(
+            config.service_cidr, random, nodes=config.node_address.network
+        )
         self._allocated_epoch = -1
 
     def exists(self, kind: Kind[Any], namespace: str | None, name: str) -> bool:

@@ -154,7 +154,7 @@ class _Explanation:
         return field
 
     def _reference(self, field: Schema) -> str:
-        single = field.get("allOf") or ()
+        single = list(field.get("allOf") or ())
         found = field.get("$ref") or (single[0].get("$ref") if len(single) == 1 else "") or ""
         return str(found).removeprefix(REF_PREFIX)
 

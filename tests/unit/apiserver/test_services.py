@@ -284,3 +284,19 @@ async def test_families(lab: Any, spec: Any, message: str):
     with pytest.raises(ApiError) as raised:
         await lab.create(SERVICE, lab.service("s", **spec))
     assert message in raised.value.message
+
+
+def test_no_address_of_the_nodes_network_is_given() -> None:
+    """The courses' nodes, 10.100.199.0/24, lie inside their Services' 10.96.0.0/12."""
+    nodes = IPv4Network("10.0.0.0/25")
+    allocations = Allocations(IPv4Network("10.0.0.0/24"), Random(1), nodes=nodes)
+    key = ("default", "web")
+    assert allocations.refuse_ip("10.0.0.5", key) == "provided IP is already allocated"
+    assert allocations.refuse_ip("10.0.0.200", key) == ""
+    given = set()
+    while (address := allocations.free_ip()) is not None:
+        given.add(address)
+        service = {"spec": {"clusterIPs": [address]}}
+        allocations.replace(("default", address), None, service)
+    assert len(given) == 127
+    assert all(IPv4Address(address) not in nodes for address in given)
