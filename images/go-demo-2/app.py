@@ -6,104 +6,175 @@
     GET /version                the version, from VERSION
 
 Each answer names the pod (X-Hostname) and the version (X-Version). DB is the database's host.
-Runs without one: only /demo/person then answers 503.
+Runs without one: only /demo/person then answers 503. Standard output, the pod's log, tells each
+request. aiohttp does HTTP; what it refuses by itself (no HTTP, a header too large) it words.
 """
 
 import asyncio
+import logging
 import os
 import signal
 import socket
-import time
+import sys
 
-from http1 import HttpServer, Response
+from aiohttp import hdrs, web
+from aiohttp.abc import AbstractAccessLogger
 from people import DatabaseError, People
 
 _PORT = 8080
+_BACKLOG = 1024
+_KEEPALIVE_TIMEOUT_S = 75.0
 # Kubernetes kills 30 s after SIGTERM by default.
 _DRAIN_TIMEOUT_S = 25.0
 _DELAY_MS_MAX = 600_000
 
+_log = logging.getLogger("go-demo-2")
 
-class App:
-    """The handler of all requests."""
 
-    def __init__(self, *, people, version, hostname, log):
+class Api:
+    """The routes. people: has ``add(name)`` and ``names()``, as People."""
+
+    def __init__(self, *, people, version, hostname):
         self._people = people
         self._version = version
-        self._log = log
         self._headers = {"X-Hostname": hostname, "X-Version": version}
 
-    async def handle(self, request):
-        """Return the answer to a request."""
-        route = {
-            "/demo/hello": self._hello,
-            "/demo/person": self._person,
-            "/version": self._show_version,
-        }.get(request.path)
-        if route is None:
-            return Response(404, "404 page not found\n", self._headers)
-        return await route(request)
+    def application(self):
+        """Return the aiohttp application that serves the routes."""
+        app = web.Application(middlewares=[_answer_errors])
+        app.add_routes(
+            [
+                web.get("/demo/hello", self._hello),
+                web.get("/demo/person", self._show_people),
+                web.put("/demo/person", self._add_person),
+                web.get("/version", self._show_version),
+            ]
+        )
+        app.on_response_prepare.append(self._set_headers)
+        return app
 
     async def _hello(self, request):
-        if request.method not in ("GET", "HEAD"):
-            return self._not_allowed("GET, HEAD")
         if delay := request.query.get("delay"):
-            if not delay.isdigit() or int(delay) > _DELAY_MS_MAX:
-                return Response(400, "delay: not a number of milliseconds\n", self._headers)
-            await asyncio.sleep(int(delay) / 1000)
-        return Response(200, "hello, world!\n", self._headers)
+            await asyncio.sleep(_parse_delay_ms(delay) / 1000)
+        return web.Response(text="hello, world!\n")
 
-    async def _person(self, request):
-        try:
-            if request.method == "PUT":
-                if not (name := request.query.get("name", "")):
-                    return Response(400, "name is missing\n", self._headers)
-                await self._people.add(name)
-                return Response(200, "", self._headers)
-            if request.method not in ("GET", "HEAD"):
-                return self._not_allowed("GET, HEAD, PUT")
-            names = await self._people.names()
-        except DatabaseError as error:
-            self._log(str(error))
-            return Response(503, f"{error}\n", self._headers)
-        return Response(200, "".join(f"{name}\n" for name in names), self._headers)
+    async def _show_people(self, request):
+        del request
+        names = await self._people.names()
+        return web.Response(text="".join(f"{name}\n" for name in names))
+
+    async def _add_person(self, request):
+        if not (name := request.query.get("name")):
+            raise web.HTTPBadRequest(text="name is missing\n")
+        await self._people.add(name)
+        return web.Response(text="")
 
     async def _show_version(self, request):
         del request
-        return Response(200, f"{self._version}\n", self._headers)
+        return web.Response(text=f"{self._version}\n")
 
-    def _not_allowed(self, methods):
-        return Response(405, "method not allowed\n", {**self._headers, "Allow": methods})
+    async def _set_headers(self, request, response):
+        del request
+        response.headers.update(self._headers)
+        # aiohttp names itself and Python; the course's server names nothing.
+        response.headers.pop(hdrs.SERVER, None)
 
 
-def log(message):
-    """Write a line to standard output, which is the pod's log."""
-    print(time.strftime("%Y/%m/%d %H:%M:%S"), message, flush=True)
+class AccessLog(AbstractAccessLogger):
+    """Logs a line for each answer."""
+
+    def log(self, request, response, time):
+        """Log one answer. time: seconds it took."""
+        self.logger.info(
+            "%s %s %s %d %.1fms",
+            request.remote,
+            request.method,
+            request.raw_path,
+            response.status,
+            time * 1000,
+        )
+
+
+async def start(app, host, port):
+    """Serve an application; return its runner, for ``stop``.
+
+    Raises: OSError when the port cannot be had.
+    """
+    runner = web.AppRunner(
+        app,
+        access_log=_log,
+        access_log_class=AccessLog,
+        keepalive_timeout=_KEEPALIVE_TIMEOUT_S,
+        shutdown_timeout=_DRAIN_TIMEOUT_S,
+    )
+    await runner.setup()
+    await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+    return runner
+
+
+async def stop(runner, timeout_s=_DRAIN_TIMEOUT_S):
+    """Close the port and idle connections; wait until requests under way are answered."""
+    try:
+        # aiohttp waits its own timeout twice: for the handlers, then for their connections.
+        async with asyncio.timeout(timeout_s):
+            await runner.cleanup()
+    except TimeoutError:
+        _log.warning("not every request was finished")
 
 
 async def serve():
     """Serve until SIGTERM or SIGINT, then finish what was begun."""
-    stop = asyncio.Event()
+    ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
     hostname = socket.gethostname()
     version = os.environ.get("VERSION", "1.0")
     database = os.environ.get("DB") or "localhost"
     people = People(database)
-    app = App(people=people, version=version, hostname=hostname, log=log)
-    http = HttpServer(app.handle, log)
-    server = await asyncio.start_server(http.serve_connection, "0.0.0.0", _PORT, backlog=1024)
-    log(f"go-demo-2 {version} on {hostname}: listening on port {_PORT}, database {database}")
-    await stop.wait()
-    server.close()
-    await http.drain(_DRAIN_TIMEOUT_S)
+    api = Api(people=people, version=version, hostname=hostname)
+    runner = await start(api.application(), "0.0.0.0", _PORT)
+    _log.info(
+        "go-demo-2 %s on %s: listening on port %d, database %s", version, hostname, _PORT, database
+    )
+    await ending.wait()
+    await stop(runner)
     await people.close()
-    log("stopped")
+    _log.info("stopped")
 
 
 def main():
     """Run the app."""
+    logging.basicConfig(
+        stream=sys.stdout,
+        level=logging.INFO,
+        format="%(asctime)s %(message)s",
+        datefmt="%Y/%m/%d %H:%M:%S",
+    )
     try:
         asyncio.run(serve())
     except OSError as error:
         raise SystemExit(f"go-demo: {error}") from error
+
+
+@web.middleware
+async def _answer_errors(request, handler):
+    try:
+        return await handler(request)
+    except DatabaseError as error:
+        _log.warning("%s", error)
+        return web.Response(status=503, text=f"{error}\n")
+    except web.HTTPNotFound:
+        return web.Response(status=404, text="404 page not found\n")
+    except web.HTTPMethodNotAllowed as error:
+        methods = ", ".join(sorted(error.allowed_methods))
+        return web.Response(status=405, text="method not allowed\n", headers={hdrs.ALLOW: methods})
+
+
+def _parse_delay_ms(text):
+    try:
+        delay_ms = int(text)
+    except ValueError:
+        delay_ms = -1
+    if not 0 <= delay_ms <= _DELAY_MS_MAX:
+        raise web.HTTPBadRequest(text="delay: not a number of milliseconds\n")
+    return delay_ms

@@ -223,7 +223,7 @@ COMMAND = Command(
             bare="background",
             help="What becomes of owned objects: background, foreground or orphan.",
         ),
-        Flag("interactive", "bool", short="i", help="Not supported by netlab."),
+        Flag("interactive", "bool", short="i", help="Not supported by netlab.", refused=True),
     ),
     examples=("delete pod web", "delete -f web.yml", "delete pods,svc -l app=web"),
 )

@@ -246,7 +246,7 @@ COMMAND = Command(
         Flag("cluster-ip", help="The service's address; None for headless."),
         Flag("load-balancer-ip", help="Address of the load balancer."),
         Flag("session-affinity", help="None or ClientIP."),
-        Flag("overrides", help="Not supported by netlab."),
+        Flag("overrides", help="Not supported by netlab.", refused=True),
         Flag("save-config", "bool", help="Accepted for kubectl's sake."),
     ),
     examples=(

@@ -6,7 +6,7 @@ server (Reason): …``, invalid objects list their causes, everything else is ``
 
 from __future__ import annotations
 
-from netlab.client.blocking import ConnectError
+from netlab.client.wire import ConnectError
 from netlab.errors import ApiError, NetlabError
 
 TYPE_CHECKING = False

@@ -36,10 +36,11 @@ class Flag:
 
     kind: ``bool``, ``string``, ``int``, ``strings`` (repeatable, split at commas), ``array``
     (repeatable, not split) or ``duration`` (float seconds). bare: the text taken when the option
-    stands without a value; None when a value is needed. default: None means not given.
+    stands without a value; None when a value is needed. default: None means not given. refused:
+    kubectl has the option and netlab has not; typing it is an error rather than silence.
     """
 
-    __slots__ = ("bare", "default", "help", "kind", "name", "short")
+    __slots__ = ("bare", "default", "help", "kind", "name", "refused", "short")
 
     def __init__(
         self,
@@ -50,8 +51,10 @@ class Flag:
         default: Any = None,
         bare: str | None = None,
         help: str = "",
+        refused: bool = False,
     ) -> None:
         self.name = name
+        self.refused = refused
         self.kind = kind
         self.short = short
         self.bare = "true" if kind == "bool" and bare is None else bare
@@ -186,6 +189,8 @@ def _parse_shorts(word: str, left: list[str], by_short: dict[str, Flag], parsed:
 
 
 def _store(parsed: Parsed, flag: Flag, text: str) -> None:
+    if flag.refused:
+        raise FlagError(f"netlab does not support --{flag.name}")
     try:
         value = _convert(flag.kind, text)
     except ValueError as error:

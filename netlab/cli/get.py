@@ -311,7 +311,7 @@ FLAGS = (
     Flag("server-print", "bool", default=True, help="Accepted for kubectl's sake."),
     Flag("allow-missing-template-keys", "bool", default=True, help="Ignore missing fields."),
     Flag("chunk-size", "int", default=PAGE_SIZE, help="Objects per request; 0 for all at once."),
-    Flag("subresource", help="Not supported by netlab."),
+    Flag("subresource", help="Not supported by netlab.", refused=True),
     Flag("raw", help="Show what the server answers at this path."),
 )
 

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-def run_command_line(
-    words: Sequence[str], program: str, session: Session | None = None
-) -> int:
+def run_command_line(words: Sequence[str], program: str, session: Session | None = None) -> int:
     """Run one command line and return its exit code; nothing is raised."""
     session = session or Session(program, sys.stdout, sys.stderr)
     verb = ""

@@ -99,7 +99,7 @@ COMMAND = Command(
         Flag("tty", "bool", short="t", help="Not supported by netlab."),
         Flag("attach", "bool", help="Not supported by netlab."),
         Flag("rm", "bool", help="Not supported by netlab."),
-        Flag("overrides", help="Not supported by netlab."),
+        Flag("overrides", help="Not supported by netlab.", refused=True),
         Flag("quiet", "bool", short="q", help="Accepted for kubectl's sake."),
     ),
     examples=("run web --image=nginx", "run ping --image alpine -- ping 10.244.0.1"),

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
@@ -37,8 +37,8 @@ from netlab.nodes.labs import (
     ports_taken,
     save_config,
 )
-from netlab.nodes.preflight import check_host
-from netlab.nodes.process import is_locked, running_daemon
+from netlab.nodes.preflight import Finding, check_host, check_root
+from netlab.nodes.process import is_locked, running_daemon, runs_elsewhere
 from netlab.nodes.progress import Report, read_reports
 
 NAME_PATTERN = re.compile(r"[a-z0-9]([-a-z0-9]{0,18}[a-z0-9])?")
@@ -78,10 +78,14 @@ def up(
     start = time.monotonic()
     say = _silent if quiet else _echo
     wanted = _wanted_config(name, sandbox, node_name, node_ip, pod_cidr, service_cidr, api_port)
-    _check_machine(wanted)
+    facts = quick_facts()
+    _stop_at_failure([check_root(facts)])
     with one_at_a_time():
         known = _existing_config(wanted, explicit_port=api_port is not None)
         config = known or _with_port(wanted, api_port)
+        findings = check_host(config, facts)
+        # the routes of a lab that is up are the lab's own
+        _stop_at_failure(f for f in findings if not (known and f.subject == "addresses"))
         if known is None:
             save_config(config)
     if is_locked(config.name):
@@ -212,19 +216,17 @@ def _refuse_second_on_host(wanted: LabConfig) -> None:
             other = load_config(name)
         except UsageError:
             continue
-        if not other.sandbox and other.name != wanted.name:
+        if not other.sandbox and other.name != wanted.name and not runs_elsewhere(other):
             raise UsageError(
                 f"lab {other.name!r} already uses this machine's own network; run "
                 f"'netlab down --name {other.name}' first, or add --sandbox"
             )
 
 
-def _check_machine(config: LabConfig) -> None:
-    facts = quick_facts()
-    known = config_path(config.name).exists()
-    for finding in check_host(config, facts):
-        # the routes of a lab that is up are the lab's own
-        if finding.level == "failure" and not (known and finding.subject == "addresses"):
+def _stop_at_failure(findings: Iterable[Finding]) -> None:
+    """Raise HostError with the first finding that is a failure."""
+    for finding in findings:
+        if finding.level == "failure":
             raise HostError(finding.line())
 
 

@@ -205,7 +205,7 @@ COMMAND = Command(
         Flag("all", "bool", help="All objects of the type."),
         Flag("all-namespaces", "bool", short="A", help="In all namespaces."),
         Flag("output", short="o", help="name: print only the names."),
-        Flag("local", "bool", help="Not supported by netlab."),
+        Flag("local", "bool", help="Not supported by netlab.", refused=True),
     ),
     examples=(
         "wait --for=condition=Ready pod/web",

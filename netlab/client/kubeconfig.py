@@ -212,7 +212,7 @@ def _run_credential_plugin(access: ClusterAccess, plugin: Mapping[str, Any]) -> 
 
     environment = dict(os.environ)
     environment.update({e["name"]: e["value"] for e in plugin.get("env") or ()})
-    info: dict[str, Any] = {"apiVersion": plugin.get("apiVersion"), "kind": "ExecCredential", "spec": {}}
+    info = {"apiVersion": plugin.get("apiVersion"), "kind": "ExecCredential"}
     environment["KUBERNETES_EXEC_INFO"] = json.dumps(info)
     argv = [plugin["command"], *(plugin.get("args") or ())]
     try:

@@ -10,7 +10,7 @@ Over TCP each message stands behind its length in two bytes; a connection may as
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 import socket
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -21,8 +21,6 @@ from netlab.dns.forward import Forwarder, readdressed
 from netlab.dns.table import AnswerTable
 from netlab.dns.wire import Answer, Query, Record, WireError
 
-log = logging.getLogger(__name__)
-
 BATCH = 64
 """Datagrams answered before the event loop gets its turn again: a millisecond at most."""
 MAX_DATAGRAM_BYTES = 4096
@@ -30,6 +28,7 @@ MAX_TASKS = 2000
 SOCKET_BUFFER_BYTES = 4 << 20
 """Room for bursts: a datagram that finds the buffer full is lost, and its asker waits 5 s."""
 TCP_IDLE_S = 30.0
+PORT_ATTEMPTS = 10
 
 _Peer = tuple[str, int]
 
@@ -65,13 +64,18 @@ class DnsServer:
 
         Raises: OSError when the port is taken.
         """
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.setblocking(False)
-        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
-        udp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
+        # with port 0 the kernel finds one that is free for UDP, but perhaps not for TCP
+        for _ in range(0 if port else PORT_ATTEMPTS - 1):
+            with contextlib.suppress(OSError):
+                await self._listen(address, port)
+                return
+        await self._listen(address, port)
+
+    async def _listen(self, address: str, port: int) -> None:
+        udp = _bound(address, port)
         try:
-            udp.bind((address, port))
-            self._tcp = await asyncio.start_server(self._serve_tcp, address, udp.getsockname()[1])
+            number = udp.getsockname()[1]
+            self._tcp = await asyncio.start_server(self._serve_tcp, address, number)
         except BaseException:
             udp.close()
             raise
@@ -204,3 +208,16 @@ class DnsServer:
         if zone.external_alias(answer) is not None:
             return await self._outside(query, tcp=True)
         return wire.build_response(query, answer, limit_bytes=None)
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        udp.setblocking(False)
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
+        udp.bind((address, port))
+    except BaseException:
+        udp.close()
+        raise
+    return udp

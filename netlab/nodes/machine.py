@@ -27,6 +27,7 @@ from netlab.nodes.ledger import Ledger
 
 FABRIC_BRIDGE = "netlab0"
 FABRIC_MTU_BYTES = 1500
+RESOLVED_CONF = Path("/run/systemd/resolve/resolv.conf")
 BR_NETFILTER = Path("/proc/sys/net/bridge")
 
 _SANDBOX_RESOLV_CONF = "# A sandboxed lab has no connection, so there is no resolver to ask.\n"
@@ -39,8 +40,14 @@ def node_etc(config: LabConfig) -> Path:
 
 
 def node_resolv_conf(config: LabConfig) -> Path:
-    """Return the node's resolv.conf, which pods with dnsPolicy Default are given."""
-    return node_etc(config) / "resolv.conf" if config.sandbox else Path("/etc/resolv.conf")
+    """Return the node's resolv.conf, which pods with dnsPolicy Default are given.
+
+    Where systemd-resolved listens on loopback, a pod would ask itself; its own file has the real
+    resolvers, and kubeadm points the kubelet at it too.
+    """
+    if config.sandbox:
+        return node_etc(config) / "resolv.conf"
+    return RESOLVED_CONF if RESOLVED_CONF.exists() else Path("/etc/resolv.conf")
 
 
 async def prepare_node(config: LabConfig, ledger: Ledger) -> None:

@@ -99,6 +99,17 @@ def running_daemon(config: LabConfig) -> RunningDaemon | None:
     return RunningDaemon(record.pid)
 
 
+def runs_elsewhere(config: LabConfig) -> bool:
+    """True when the lab's daemon runs in another network namespace than this process."""
+    daemon = running_daemon(config)
+    if daemon is None:
+        return False
+    try:
+        return not Path("/proc/self/ns/net").samefile(f"/proc/{daemon.pid}/ns/net")
+    except FileNotFoundError:
+        return False
+
+
 def stop_daemon(config: LabConfig, *, grace_s: float) -> bool:
     """End the lab's daemon, with SIGKILL after ``grace_s``; return whether one ran."""
     daemon = running_daemon(config)

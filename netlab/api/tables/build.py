@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from netlab.api.kinds import Kind
 from netlab.api.tables import cluster, network, workloads
@@ -34,8 +34,6 @@ PRINTERS: Mapping[str, Printer] = {
     "statefulsets.apps": workloads.STATEFUL_SET_PRINTER,
 }
 """Printers by ``Kind.group_resource``."""
-
-IncludeObject = Literal["None", "Metadata", "Object"]
 
 
 def _default_cells(obj: Object, now: datetime) -> Cells:

@@ -78,6 +78,7 @@ def parse_columns_file(text: str) -> CustomColumns:
     headers, paths = lines[0], lines[1]
     if len(headers) != len(paths):
         raise UsageError(
-            f"number of headers ({len(headers)}) and field specifications ({len(paths)}) don't match"
+            f"number of headers ({len(headers)}) and field specifications ({len(paths)}) don't "
+            "match"
         )
     return CustomColumns([(h, relaxed(p)) for h, p in zip(headers, paths, strict=True)])

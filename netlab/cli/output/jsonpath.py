@@ -375,9 +375,7 @@ def _slice(index: re.Match[str]) -> Step:
             if first == last:
                 continue
             if first > last:
-                raise JsonPathError(
-                    f"starting index {first} is greater than ending index {last}"
-                )
+                raise JsonPathError(f"starting index {first} is greater than ending index {last}")
             for bound, reported in ((first, first), (last - 1, last - 1)):
                 if not 0 <= bound < size:
                     raise JsonPathError(

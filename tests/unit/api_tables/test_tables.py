@@ -12,7 +12,9 @@ from netlab.api.meta import AnyObject
 from netlab.api.tables import PRINTERS, table_for
 
 GOLDEN = json.loads(
-    (Path(__file__).parents[2] / "golden" / "tables" / "tables-v1.36.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[2] / "golden" / "tables" / "tables-v1.36.json").read_text(
+        encoding="utf-8"
+    )
 )
 NOW = datetime(2026, 1, 1, 0, 1, 0, tzinfo=UTC)
 BORN = "2026-01-01T00:00:00Z"

@@ -16,6 +16,7 @@ FLAGS = (
     Flag("env", "array"),
     Flag("timeout", "duration"),
     Flag("dry-run", default="none", bare="unchanged"),
+    Flag("local", "bool", refused=True),
 )
 
 
@@ -62,6 +63,7 @@ def test_arguments_and_double_dash():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--local"], "netlab does not support --local"),
         (["--nope"], "unknown flag: --nope"),
         (["-x"], "unknown shorthand flag: 'x' in -x"),
         (["-wxy"], "unknown shorthand flag: 'x' in -wxy"),

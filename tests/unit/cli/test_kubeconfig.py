@@ -1,4 +1,3 @@
-
 """Kubeconfig files: found, read without PyYAML where possible, merged, overridden by flags."""
 
 import base64

@@ -142,6 +142,35 @@ async def test_rubbish_does_not_stop_the_server(server: DnsServer) -> None:
     assert (await udp(server, WEB)).answer
 
 
+async def test_a_taken_port_is_refused_and_nothing_stays_open(table: AnswerTable) -> None:
+    taken = await asyncio.start_server(lambda r, w: None, HOST, 0)
+    port = taken.sockets[0].getsockname()[1]
+    server = DnsServer(table, Forwarder(()))
+    with pytest.raises(OSError, match="in use"):
+        await server.start(HOST, port)
+    taken.close()
+    await taken.wait_closed()
+    await server.start(HOST, port)
+    await server.close()
+
+
+async def test_a_free_port_is_looked_for_until_udp_and_tcp_have_it(
+    table: AnswerTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, refusals = asyncio.start_server, [OSError("in use")] * 3
+
+    async def reluctant(*args: Any, **options: Any) -> asyncio.Server:
+        if refusals:
+            raise refusals.pop()
+        return await start(*args, **options)
+
+    monkeypatch.setattr(asyncio, "start_server", reluctant)
+    server = DnsServer(table, Forwarder(()))
+    await server.start(HOST, 0)
+    await server.close()
+    assert refusals == []
+
+
 async def test_many_questions_on_one_connection(server: DnsServer) -> None:
     reader, writer = await asyncio.open_connection(HOST, server.port)
     question = dns.message.make_query(WEB, "A").to_wire()
