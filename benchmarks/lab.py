@@ -27,7 +27,7 @@ from pathlib import Path
 import uvloop
 
 from benchmarks.lab_floor import ByHand, by_hand
-from benchmarks.lab_live import LiveLab, Process, lab_client, netlab, steps_of
+from benchmarks.lab_live import LiveLab, Process, environment, lab_client, netlab, steps_of
 from benchmarks.lab_pods import first_answer, many_pods, memory_row, one_pod
 from benchmarks.lab_services import (
     DNS_NAMES,
@@ -45,7 +45,7 @@ PUBLISHED_UP = "< 1.5 s (kube-apiserver + etcd + controllers 2 s, k3d 20 s, kind
 
 def _python_s(program: str) -> float:
     began_s = time.perf_counter()
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-c", program], env=environment(), check=True)
     return time.perf_counter() - began_s
 
 

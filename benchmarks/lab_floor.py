@@ -15,9 +15,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from benchmarks.runtime import Bench, _poll, create_by_hand, remove_by_hand
+from benchmarks.lab_live import until_hello
+from benchmarks.runtime import Bench, create_by_hand, remove_by_hand
 from netlab.clock import SystemClock
-from netlab.net.netns import call_in_netns
+from netlab.net.links import call_links
+from netlab.net.netns import call_in_netns, create_netns, remove_netns
 from netlab.runtime.cleanup import destroy_lab_containers
 from netlab.runtime.cri import ContainerConfig
 from netlab.runtime.engine import OciRuntime
@@ -64,7 +66,7 @@ class ByHand:
         """Return the time of pause and go-demo-2 until it answers HTTP."""
         began_s = time.perf_counter()
         made = await asyncio.to_thread(self.start, 0, "pause", "go-demo-2")
-        await call_in_netns(self._bench.netns, lambda: _poll(8080))
+        await call_in_netns(self._bench.netns, lambda: until_hello("127.0.0.1"))
         took_s = time.perf_counter() - began_s
         await asyncio.to_thread(self.remove, made)
         return took_s
@@ -93,9 +95,9 @@ async def by_hand() -> AsyncIterator[ByHand]:
     """Prepare bundles in folders and a namespace of their own; remove everything afterwards."""
     bench = Bench(0)
     bench.base.mkdir()
-    subprocess.run(["ip", "netns", "add", bench.name], check=True)
+    netns = await create_netns(bench.name)
     try:
-        subprocess.run(["ip", "-n", bench.name, "link", "set", "lo", "up"], check=True)
+        await call_links(netns, lambda links: links.ensure_link_up("lo"))
         run_dir, state_dir = bench.base / "run", bench.base / "state"
         engine = OciRuntime(
             run_dir=run_dir, state_dir=state_dir, lab_name=bench.name, clock=SystemClock()
@@ -106,7 +108,7 @@ async def by_hand() -> AsyncIterator[ByHand]:
             await engine.destroy_all()
     finally:
         destroy_lab_containers(bench.base / "run", bench.base / "state", bench.name)
-        subprocess.run(["ip", "netns", "del", bench.name], check=True)
+        await remove_netns(bench.name)
         shutil.rmtree(bench.base)
 
 

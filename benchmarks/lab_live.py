@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -27,12 +28,18 @@ STEP = re.compile(r"^ \u2713 (.*\S)\s+(\d+\.\d+) s$", re.MULTILINE)
 WAIT_S = 300
 
 
+def environment(**more: str) -> dict[str, str]:
+    """Return this process's environment, in which Python keeps its bytecode, as installed."""
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    return kept | more
+
+
 def netlab(name: str, verb: str, *flags: str, kubeconfig: Path) -> tuple[str, float]:
     """Run ``netlab VERB --name NAME``; return what it printed and the seconds it took."""
     began_s = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "netlab", verb, "--name", name, *flags],
-        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+        env=environment(KUBECONFIG=str(kubeconfig)),
         capture_output=True,
         text=True,
         timeout=90,
@@ -191,3 +198,15 @@ class PodWatch:
 
     async def until_ready(self, *names: str) -> float:
         return await self.until(lambda: self.ready.keys() >= set(names))
+
+
+def until_hello(address: str) -> None:
+    """Return when go-demo-2 answers at that address. Blocking; for ``call_in_netns``."""
+    end_s = time.monotonic() + 30
+    while time.monotonic() < end_s:
+        with suppress(OSError), socket.create_connection((address, 8080), 2) as connection:
+            connection.sendall(b"GET /demo/hello HTTP/1.0\r\n\r\n")
+            if b" 200 " in connection.recv(4096).partition(b"\r\n")[0]:
+                return
+        time.sleep(0.002)
+    raise SystemExit(f"go-demo-2 at {address} does not answer")

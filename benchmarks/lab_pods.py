@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from contextlib import suppress
-from pathlib import Path
 
 from benchmarks.lab_floor import ByHand
-from benchmarks.lab_live import LiveLab, PodWatch, pod
+from benchmarks.lab_live import LiveLab, PodWatch, pod, until_hello
 from benchmarks.lab_table import Row, both_ms, ms, p50
 from netlab.api.kinds import POD, REPLICA_SET
-from netlab.net.netns import call_in_netns
+from netlab.net.netns import call_in_netns, list_netns
 
 MANY = 100
-HTTP = b"GET /demo/hello HTTP/1.0\r\n\r\n"
 
 
 async def one_pod(lab: LiveLab, hand: ByHand, samples: int) -> list[Row]:
@@ -108,10 +104,11 @@ def memory_row(what: str, resident_mb: float, share_mb: float, goal: str = "–"
 
 
 async def _until_clean(lab: LiveLab, prefix: str) -> float:
-    pattern = f"{lab.config.netns_name}_default_{prefix}*"
-    while any(Path("/run/netns").glob(pattern)):
+    start = f"{lab.config.netns_name}_default_{prefix}"
+    while True:
+        if not any(name.startswith(start) for name in list_netns()):
+            return time.perf_counter()
         await asyncio.sleep(0.01)
-    return time.perf_counter()
 
 
 async def first_answer(lab: LiveLab, hand: ByHand, samples: int) -> list[Row]:
@@ -125,7 +122,7 @@ async def first_answer(lab: LiveLab, hand: ByHand, samples: int) -> list[Row]:
             await lab.client.create(POD, "default", pod(name, image="vfarcic/go-demo-2"))
             await watch.until(lambda n=name: n in watch.address)
             address = watch.address[name]
-            await call_in_netns(lab.node, lambda a=address: _answers(a))
+            await call_in_netns(lab.node, lambda a=address: until_hello(a))
             took.append(time.perf_counter() - began_s)
             await lab.client.delete(POD, "default", name)
             await watch.until(lambda n=name: n in watch.gone)
@@ -136,14 +133,3 @@ async def first_answer(lab: LiveLab, hand: ByHand, samples: int) -> list[Row]:
             f"pause + go-demo-2 by hand {both_ms(floor)}",
         )
     ]
-
-
-def _answers(address: str) -> None:
-    end_s = time.monotonic() + 30
-    while time.monotonic() < end_s:
-        with suppress(OSError), socket.create_connection((address, 8080), 2) as connection:
-            connection.sendall(HTTP)
-            if connection.recv(4096).startswith(b"HTTP/1.1 200"):
-                return
-        time.sleep(0.002)
-    raise SystemExit(f"go-demo-2 at {address} does not answer")

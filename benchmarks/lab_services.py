@@ -55,7 +55,7 @@ async def make_services(lab: LiveLab, first: int, end: int) -> list[Row]:
     took_s = await lab.create_all(SERVICE, [service(f"svc-{n}") for n in numbers])
     took_s += await lab.create_all(ENDPOINT_SLICE, [endpoint_slice(f"svc-{n}", n) for n in numbers])
     began_s = time.perf_counter()
-    await _until_rules(lab, f"default/svc-{end - 1}:tcp cluster IP")
+    await _until_rules(lab, "\n:KUBE-SVC-", end)
     waited_s = time.perf_counter() - began_s
     return [
         Row(
@@ -70,9 +70,12 @@ async def _saved(lab: LiveLab) -> str:
     return (await command.run(["iptables-save", "-t", "nat"], timeout_s=60, netns=lab.node)).text()
 
 
-async def _until_rules(lab: LiveLab, text: str) -> None:
-    while text not in await _saved(lab):
-        await asyncio.sleep(0.2)
+async def _until_rules(lab: LiveLab, text: str, count: int = 1) -> None:
+    """Return when the rules of table nat hold ``text`` so many times."""
+    while True:
+        if (await _saved(lab)).count(text) >= count:
+            return
+        await asyncio.sleep(0.1)
 
 
 async def dns_freshness(lab: LiveLab, samples: int, *, when: str) -> list[Row]:

@@ -11,6 +11,7 @@ request. aiohttp does HTTP; what it refuses by itself (no HTTP, a header too lar
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -95,31 +96,61 @@ class AccessLog(AbstractAccessLogger):
         )
 
 
-async def start(app, host, port):
-    """Serve an application; return its runner, for ``stop``.
+class Connection(web.RequestHandler):
+    """A connection whose client may end its side before it reads the answer, as ``nc`` does.
+
+    By itself aiohttp closes such a connection without an answer (its issue 3659).
+    """
+
+    __slots__ = ()
+
+    def eof_received(self):
+        """Close once the request under way is answered; True keeps the connection until then."""
+        self.close()
+        return True
+
+    async def start(self):
+        """Serve requests; close the connection also when it ended while it was idle."""
+        try:
+            await super().start()
+        finally:
+            if self.transport is not None:
+                self.transport.close()
+
+
+@contextlib.asynccontextmanager
+async def serving(app, host, port, *, drain_timeout_s=_DRAIN_TIMEOUT_S):
+    """Serve an application; yield its listening socket.
+
+    At the end the port and idle connections close, and requests under way are answered.
 
     Raises: OSError when the port cannot be had.
     """
-    runner = web.AppRunner(
-        app,
-        access_log=_log,
-        access_log_class=AccessLog,
-        keepalive_timeout=_KEEPALIVE_TIMEOUT_S,
-        shutdown_timeout=_DRAIN_TIMEOUT_S,
-    )
+    runner = web.AppRunner(app, shutdown_timeout=drain_timeout_s)
     await runner.setup()
-    await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
-    return runner
-
-
-async def stop(runner, timeout_s=_DRAIN_TIMEOUT_S):
-    """Close the port and idle connections; wait until requests under way are answered."""
+    loop = asyncio.get_running_loop()
+    listening = await loop.create_server(
+        lambda: Connection(
+            runner.server,
+            loop=loop,
+            access_log=_log,
+            access_log_class=AccessLog,
+            keepalive_timeout=_KEEPALIVE_TIMEOUT_S,
+        ),
+        host,
+        port,
+        backlog=_BACKLOG,
+    )
     try:
-        # aiohttp waits its own timeout twice: for the handlers, then for their connections.
-        async with asyncio.timeout(timeout_s):
-            await runner.cleanup()
-    except TimeoutError:
-        _log.warning("not every request was finished")
+        yield listening.sockets[0]
+    finally:
+        listening.close()
+        try:
+            # aiohttp waits its own timeout twice: for the handlers, then for their connections.
+            async with asyncio.timeout(drain_timeout_s):
+                await runner.cleanup()
+        except TimeoutError:
+            _log.warning("not every request was finished")
 
 
 async def serve():
@@ -132,12 +163,15 @@ async def serve():
     database = os.environ.get("DB") or "localhost"
     people = People(database)
     api = Api(people=people, version=version, hostname=hostname)
-    runner = await start(api.application(), "0.0.0.0", _PORT)
-    _log.info(
-        "go-demo-2 %s on %s: listening on port %d, database %s", version, hostname, _PORT, database
-    )
-    await ending.wait()
-    await stop(runner)
+    async with serving(api.application(), "0.0.0.0", _PORT):
+        _log.info(
+            "go-demo-2 %s on %s: listening on port %d, database %s",
+            version,
+            hostname,
+            _PORT,
+            database,
+        )
+        await ending.wait()
     await people.close()
     _log.info("stopped")
 

@@ -121,3 +121,11 @@ def test_without_root(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "sudo" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_demo_shows_a_lab_and_leaves_nothing(tmp_path: Path) -> None:
+    lab = Lab("demo", tmp_path)
+    printed = lab.netlab("demo", timeout_s=120)
+    assert "hello, world!" in printed
+    assert 'Deleted lab "demo"' in printed
+    assert traces_of("demo") == NOTHING

@@ -32,4 +32,4 @@ def mongo() -> SimpleNamespace:
 
 @pytest.fixture(scope="session")
 def demo() -> SimpleNamespace:
-    return load_app("go-demo-2", "bson_codec", "wire", "http1", "people", "app")
+    return load_app("go-demo-2", "bson_codec", "wire", "people", "app")
