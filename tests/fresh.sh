@@ -28,6 +28,7 @@ mkdir -p "$root/debian/opt/netlab"
 git ls-files -z --cached --others --exclude-standard | tar --null --files-from=- -c | tar -x -C "$root/debian/opt/netlab"
 
 # The machine's own way to its package archives, so that it works behind a proxy or a mirror too.
+rm -f "$root/debian/etc/apt/sources.list"
 for path in /etc/apt/apt.conf.d /etc/apt/sources.list /etc/apt/sources.list.d /etc/resolv.conf \
     /etc/ssl/certs/ca-certificates.crt /etc/hosts; do
   [ -e "$path" ] || continue

@@ -94,7 +94,6 @@ class Container(View, frozen=True, kw_only=True):
     env_from: tuple[EnvFromSource, ...] = ()
     volume_mounts: tuple[VolumeMount, ...] = ()
     stdin: bool = False
-    stdin_once: bool = False
     tty: bool = False
 
 
@@ -218,7 +217,6 @@ class Toleration(View, frozen=True, kw_only=True):
     operator: str = "Equal"
     value: str = ""
     effect: str = ""
-    toleration_seconds: int | None = None
 
 
 class PodSpec(View, frozen=True, kw_only=True):
@@ -300,7 +298,6 @@ class PodStatus(View, frozen=True, kw_only=True):
     start_time: datetime | None = None
     conditions: tuple[Condition, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
-    init_container_statuses: tuple[ContainerStatus, ...] = ()
 
     def condition(self, kind: str) -> Condition | None:
         """Return the condition of that type, if there is one."""
@@ -365,7 +362,6 @@ class ServiceSpec(View, frozen=True, kw_only=True):
     external_traffic_policy: str = ""
     internal_traffic_policy: str = "Cluster"
     health_check_node_port: int = 0
-    load_balancer_ip: str = field(name="loadBalancerIP", default="")
     load_balancer_source_ranges: tuple[str, ...] = ()
     publish_not_ready_addresses: bool = False
     ip_families: tuple[str, ...] = field(name="ipFamilies", default=())

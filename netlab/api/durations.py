@@ -45,19 +45,6 @@ def human_duration(seconds: float) -> str:
     return f"{whole // YEAR}y"
 
 
-def short_human_duration(seconds: float) -> str:
-    """Return the duration in its largest unit only, as ``kubectl describe`` of CSRs shows it."""
-    whole = int(seconds)
-    if whole < -1:
-        return "<invalid>"
-    if whole < 0:
-        return "0s"
-    for limit, size, unit in ((MINUTE, 1, "s"), (HOUR, MINUTE, "m"), (DAY, HOUR, "h")):
-        if whole < limit:
-            return f"{whole // size}{unit}"
-    return f"{whole // DAY}d" if whole < YEAR else f"{whole // YEAR}y"
-
-
 def parse_time(text: str | None) -> datetime | None:
     """Return the moment a ``metav1.Time`` or ``MicroTime`` tells; None for none or nonsense."""
     if not text:

@@ -101,13 +101,6 @@ def dns1035_label(value: str) -> list[str]:
     return messages
 
 
-def path_segment(value: str) -> list[str]:
-    """Say why ``value`` cannot stand in a URL path (names of kinds with no other rule)."""
-    if value in (".", ".."):
-        return [f"may not be '{value}'"]
-    return [f"may not contain '{mark}'" for mark in "/%" if mark in value]
-
-
 def qualified_name(value: str) -> list[str]:
     """Say why ``value`` is not ``[subdomain/]name`` (label and annotation keys, finalizers)."""
     prefix, slash, name = value.rpartition("/")

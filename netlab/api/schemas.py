@@ -25,7 +25,6 @@ from netlab.api.definitions import (
     definition,
     definition_of,
     definitions_for,
-    fields_of,
     load_fields,
     referenced,
 )
@@ -42,8 +41,6 @@ __all__ = [
     "decode_yaml",
     "definition",
     "definitions_for",
-    "field_types",
-    "patch_strategy",
     "prepare",
 ]
 
@@ -214,34 +211,3 @@ def prepare(kinds: Iterable[Kind[Any]]) -> None:
     """Compile the schemas of ``kinds`` now, so that no first request has to wait (50 ms in all)."""
     for kind in kinds:
         _validator(definition_of(kind))
-
-
-def field_types(kind: Kind[Any]) -> dict[str, Field]:
-    """Return the top-level fields of a kind by name; go deeper with ``definitions.fields_of``."""
-    return dict(fields_of(definition_of(kind)))
-
-
-def field_at(kind: Kind[Any], path: Sequence[str]) -> Field | None:
-    """Return the field at ``path`` (names only; lists and structs are passed through).
-
-    None when the path leaves the known types, as below a map or a free-form value.
-    """
-    fields = fields_of(definition_of(kind))
-    found: Field | None = None
-    for step in path:
-        found = fields.get(step)
-        if found is None:
-            return None
-        inner = referenced(found.shape)
-        fields = fields_of(inner) if inner else {}
-    return found
-
-
-def patch_strategy(kind: Kind[Any], path: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
-    """Return the strategies and the merge key of the field at ``path`` (names, without indices).
-
-    Strategies are ``merge``, ``retainKeys``, ``replace``; none means that structs and maps are
-    merged and lists are replaced.
-    """
-    field = field_at(kind, path)
-    return (field.strategies, field.merge_key) if field else ((), None)

@@ -13,8 +13,6 @@ from typing import Any
 from netlab.api.streams import LogOptions
 from netlab.errors import ApiError
 
-DEFAULT_CONTAINER_ANNOTATION = "kubectl.kubernetes.io/default-container"
-
 
 def choose_container(pod: Mapping[str, Any], wanted: str) -> str:
     """Return the container that ``wanted`` names, or the only one when it is "".

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from netlab.errors import ApiError
+from netlab.api.field_errors import not_acceptable, unsupported_media_type
 
 JSON = "application/json"
 YAML = "application/yaml"
@@ -84,7 +84,7 @@ def negotiate(header: str) -> Output:
         if output is not None:
             return output
     # kubectl's typed clients list protobuf first and JSON second: JSON was found above
-    raise not_acceptable()
+    raise not_acceptable(SERVED)
 
 
 def _output(media: MediaType) -> Output | None:
@@ -107,25 +107,6 @@ def _output(media: MediaType) -> Output | None:
     return None
 
 
-def not_acceptable() -> ApiError:
-    """Return the 406 that Kubernetes answers."""
-    return ApiError(
-        406,
-        "NotAcceptable",
-        "only the following media types are accepted: " + ", ".join(SERVED),
-    )
-
-
-def unsupported_media_type(accepted: tuple[str, ...] = SERVED) -> ApiError:
-    """Return the 415 that Kubernetes answers to a body it cannot read."""
-    return ApiError(
-        415,
-        "UnsupportedMediaType",
-        "the body of the request was in an unknown format - accepted media types include: "
-        + ", ".join(accepted),
-    )
-
-
 def body_type(header: str) -> str:
     """Return the media type of a body from its Content-Type; a missing one means JSON.
 
@@ -135,7 +116,7 @@ def body_type(header: str) -> str:
     if not name:
         return JSON
     if name not in SERVED:
-        raise unsupported_media_type()
+        raise unsupported_media_type(SERVED)
     return name
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from netlab.api.field_errors import unsupported_media_type
 from netlab.api.kinds import Kind
 from netlab.api.view import Object
 from netlab.apiserver.decoding import decode_any, decode_object
@@ -26,7 +27,7 @@ from netlab.apiserver.exchange import (
     method_not_allowed,
     no_such_resource,
 )
-from netlab.apiserver.negotiation import JSON, unsupported_media_type
+from netlab.apiserver.negotiation import JSON
 from netlab.apiserver.paths import Target
 from netlab.apiserver.query import (
     delete_options,

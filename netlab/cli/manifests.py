@@ -17,7 +17,7 @@ from netlab.errors import NetlabError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from typing import Any
 
     import yaml
@@ -267,8 +267,3 @@ def _json_key(key: Any) -> str:
     if isinstance(key, bool):
         return "true" if key else "false"
     return "null" if key is None else str(key)
-
-
-def sources_of(documents: Iterable[Document | NetlabError]) -> set[str]:
-    """Return the files that the documents came from."""
-    return {document.source for document in documents if isinstance(document, Document)}

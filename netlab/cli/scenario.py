@@ -27,6 +27,12 @@ _name_option = click.option(
 _lang_option = click.option(
     "--lang", type=click.Choice(LANGUAGES), help="Language of the text.  [default: $LANG, or en]"
 )
+_client_option = click.option(
+    "--client",
+    type=click.Choice(["auto", "kubectl", "netlab"]),
+    default="auto",
+    help="What runs as kubectl; auto takes netlab where there is no kubectl.",
+)
 
 
 @click.group("scenario", short_help="Lessons: list, run and check them.")
@@ -48,14 +54,15 @@ def list_scenarios(lang: str | None) -> None:
 @click.argument("lesson")
 @_name_option
 @_lang_option
+@_client_option
 @click.option("--yes", "-y", is_flag=True, help="Do not wait for Enter between the steps.")
-def run(lesson: str, name: str, lang: str | None, yes: bool) -> None:
+def run(lesson: str, name: str, lang: str | None, client: str, yes: bool) -> None:
     """Go through a lesson step by step: text, command, output."""
     folder, found = _find(lesson)
     language = lang or _language()
     click.secho(found.title[language], bold=True)
     click.echo(f"{found.summary[language]}\n")
-    runner = _runner(folder, name)
+    runner = _runner(folder, name, client)
     ask = not yes and sys.stdin.isatty()
     try:
         for step in found.steps:
@@ -81,14 +88,15 @@ def run(lesson: str, name: str, lang: str | None, yes: bool) -> None:
 @scenario.command("check")
 @click.argument("lessons", nargs=-1)
 @_name_option
-def check(lessons: Sequence[str], name: str) -> None:
+@_client_option
+def check(lessons: Sequence[str], name: str, client: str) -> None:
     """Run all steps of the LESSONS (or of every lesson) and check what they print."""
     failed = 0
     for lesson in lessons or [folder.name for folder in _folders()]:
         folder, found = _find(lesson)
         total = sum(bool(step.run) for step in found.steps)
         passed = 0
-        for outcome in _runner(folder, name).run_all(found):
+        for outcome in _runner(folder, name, client).run_all(found):
             passed += not outcome.problems
             _tell(outcome)
         click.echo(f"{folder.name}: {passed} of {total} steps as expected")
@@ -140,20 +148,21 @@ def _find(lesson: str) -> tuple[Path, Scenario]:
     return candidates[0], load_scenario(candidates[0])
 
 
-def _runner(folder: Path, name: str) -> Runner:
+def _runner(folder: Path, name: str, client: str) -> Runner:
     config = load_config(name)
     if running_daemon(config) is None:
         raise HostError(f"lab {name} does not run; start it with 'netlab up --name {name}'")
     enter = node_argv(config) if config.sandbox else []
-    return Runner(folder, enter, _environment(config))
+    return Runner(folder, enter, _environment(config, client))
 
 
-def _environment(config: LabConfig) -> dict[str, str]:
+def _environment(config: LabConfig, client: str) -> dict[str, str]:
     """Return the variables under which steps find the lab, and kubectl or a stand-in for it."""
-    environment = {
-        "KUBECONFIG": str(config.state_dir / "admin.kubeconfig"),
-        "NETLAB": sys.argv[0],
-    }
-    if shutil.which("kubectl") is None:
-        environment["BASH_FUNC_kubectl%%"] = '() { "$NETLAB" "$@"; }'
+    environment = {"KUBECONFIG": str(config.state_dir / "admin.kubeconfig")}
+    if client == "netlab" or (client == "auto" and shutil.which("kubectl") is None):
+        stand_in = config.state_dir / "bin" / "kubectl"
+        stand_in.parent.mkdir(exist_ok=True)
+        stand_in.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m netlab "$@"\n')
+        stand_in.chmod(0o755)
+        environment["PATH"] = f"{stand_in.parent}:{os.environ['PATH']}"
     return environment

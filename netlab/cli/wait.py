@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 A_WEEK_S = 7 * 24 * 3600.0
 
 
-class GoneError(NetlabError):
-    """The object was deleted before it fulfilled the condition."""
-
-
 def _run(session: Session, parsed: Parsed) -> int:
     condition = parsed["for"] or ""
     check = parse_condition(condition)

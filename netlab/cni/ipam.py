@@ -6,7 +6,7 @@ just freed comes back only after all others.
 
 Rules for callers: every call takes the folder's lock, so processes may share it. A file appears
 with its content in one step (hard link): a crash at any moment leaves either no claim or a whole
-one. A claim whose container is gone is freed by ``release`` or ``release_others``.
+one. A claim whose container is gone stays until ``release``: compare ``claims`` with what exists.
 
 Left out: several ranges, IPv6, addresses asked for by name.
 """
@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -90,16 +90,6 @@ class AddressPool:
             for address, owner in self._claims().items():
                 if owner == container_id:
                     (self._folder / str(address)).unlink(missing_ok=True)
-
-    def release_others(self, container_ids: Collection[str]) -> list[IPv4Address]:
-        """Free the addresses of all containers but these; return them."""
-        freed = []
-        with self._locked():
-            for address, owner in self._claims().items():
-                if owner not in container_ids:
-                    (self._folder / str(address)).unlink(missing_ok=True)
-                    freed.append(address)
-        return freed
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

@@ -1,13 +1,14 @@
 """Which nodes a pod may run on, each refusal with Kubernetes' reason.
 
-Mirrors the filter plugins of kube-scheduler, in its order: NodeUnschedulable, NodeName,
-TaintToleration, NodeAffinity (its ``nodeSelector`` part). A filter is a function from pod and
-node to a reason, or None when the node passes; a further filter is one more entry of ``FILTERS``.
+Mirrors the filter plugins of kube-scheduler, in its order: NodeUnschedulable, TaintToleration,
+NodeAffinity (its ``nodeSelector`` part). A filter is a function from pod and node to a reason, or
+None when the node passes; a further filter is one more entry of ``FILTERS``.
 
 A node whose Ready condition is not True counts as tainted ``not-ready`` (or ``unreachable``), even
 before the node controller has written that taint.
 
-netlab leaves out resource requests, affinity terms, topology spread and volumes.
+netlab leaves out resource requests, affinity terms, topology spread and volumes. NodeName has no
+work to do: a pod that names its node never comes to the scheduler.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from netlab.api.core import Node, Pod, Taint, Toleration
 Filter: TypeAlias = Callable[[Pod, Node], str | None]
 
 UNSCHEDULABLE = "node(s) were unschedulable"
-WRONG_NAME = "node(s) didn't match the requested node name"
 TAINTED = "node(s) had untolerated taint(s)"
 WRONG_LABELS = "node(s) didn't match Pod's node affinity/selector"
 

@@ -32,9 +32,7 @@ def _in(lab: Lab, script: str) -> str:
         pytest.param("ls /proc | grep -c '^[0-9]'", "4", id="own processes only"),
         pytest.param("ip -o link | wc -l", "2", id="lo and eth0"),
         pytest.param("mount -t tmpfs x /mnt 2>/dev/null && echo mounted", "", id="no mounts"),
-        pytest.param(
-            "mknod /tmp/d b 8 0; cat /tmp/d 2>&1 | grep -c permitted", "1", id="devices"
-        ),
+        pytest.param("mknod /tmp/d b 8 0; cat /tmp/d 2>&1 | grep -c permitted", "1", id="devices"),
         pytest.param("hostname", "box", id="the pod's name"),
         pytest.param("test -e /var/lib/netlab && echo seen", "", id="not the lab's state"),
     ],

@@ -1,5 +1,6 @@
 """Every lesson in scenarios/ runs from its first line to its last."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,13 @@ LESSONS = sorted(path.parent.name for path in Path(REPOSITORY, "scenarios").glob
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_lesson(lab: Lab, lesson: str) -> None:
-    printed = lab.netlab("scenario", "check", lesson, "--name", lab.name, timeout_s=180)
+@pytest.mark.parametrize("client", ["kubectl", "netlab"])
+def test_lesson(lab: Lab, lesson: str, client: str) -> None:
+    if client == "kubectl" and shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    printed = lab.netlab(
+        "scenario", "check", lesson, "--name", lab.name, "--client", client, timeout_s=180
+    )
     steps = printed.strip().splitlines()[-1]
     done, _, rest = steps.removeprefix(f"{lesson}: ").partition(" of ")
     assert done == rest.split()[0], printed

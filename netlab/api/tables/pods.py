@@ -77,12 +77,6 @@ def pod_cells(pod: Object, now: datetime) -> Cells:
     ]
 
 
-def pod_status_word(pod: Object) -> str:
-    """Return the STATUS cell alone."""
-    status = part(pod, "status")
-    return _with_deletion(pod, status, _tally(part(pod, "spec"), status).reason)
-
-
 def pod_conditions(pod: Object) -> list[Object]:
     """Return the row condition that marks a finished pod."""
     match part(pod, "status").get("phase"):

@@ -61,7 +61,6 @@ QUALIFIED = (
         ),
         (names.percentage, "25%", []),
         (names.percentage, "25", None),
-        (names.path_segment, "a/b", ["may not contain '/'"]),
     ],
 )
 def test_names(rule, value, messages):

@@ -8,7 +8,7 @@ import pytest
 from netlab.api import schemas
 from netlab.api.bodies import decode_json, decode_yaml
 from netlab.api.definitions import definition_name, definition_of, definitions_for, fields_of
-from netlab.api.kinds import CONFIG_MAP, DEPLOYMENT, KINDS, NODE, POD, SECRET, SERVICE
+from netlab.api.kinds import DEPLOYMENT, KINDS, NODE, POD, SECRET, SERVICE
 from netlab.errors import ApiError
 
 
@@ -173,16 +173,6 @@ def test_types_of_subresources():
     scale = {"kind": "Scale", "spec": {"replicas": 3}, "statu": {}}
     _, warnings = schemas.check_definition(name, "Scale", "v1", scale, "Warn")
     assert warnings == ['unknown field "statu"']
-
-
-def test_patch_rules():
-    path = ["spec", "template", "spec", "containers"]
-    assert schemas.patch_strategy(DEPLOYMENT, path) == (("merge",), "name")
-    assert schemas.patch_strategy(SERVICE, ["spec", "ports"]) == (("merge",), "port")
-    assert schemas.patch_strategy(POD, ["metadata", "finalizers"]) == (("merge",), None)
-    assert schemas.patch_strategy(DEPLOYMENT, ["spec", "strategy"]) == (("retainKeys",), None)
-    assert schemas.patch_strategy(POD, ["spec", "tolerations"]) == ((), None)
-    assert schemas.patch_strategy(CONFIG_MAP, ["data", "x"]) == ((), None)
 
 
 def test_every_kind_has_a_definition():

@@ -46,6 +46,37 @@ def test_fields_without_effect_are_named_with_their_path():
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "spec", "expected"),
+    [
+        pytest.param(
+            POD,
+            {"containers": [{**CONTAINER, "stdin": True, "stdinOnce": True}]},
+            "spec.containers[0].stdinOnce",
+            id="standard input that shall end with the first attach",
+        ),
+        pytest.param(
+            POD,
+            {"tolerations": [{"key": "a", "effect": "NoExecute", "tolerationSeconds": 5}]},
+            "spec.tolerations[0].tolerationSeconds",
+            id="a toleration that shall end",
+        ),
+        pytest.param(
+            SERVICE,
+            {
+                "type": "LoadBalancer",
+                "loadBalancerIP": "192.0.2.1",
+                "ipFamilyPolicy": "SingleStack",
+            },
+            "spec.loadBalancerIP",
+            id="a wish that only a cloud could fulfil",
+        ),
+    ],
+)
+def test_fields_that_nothing_reads_are_told(kind, spec, expected):
+    assert paths(kind, {"spec": spec}) == [expected]
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.plural)
 def test_every_kind_can_be_asked(kind):
     assert inert_field_warnings(kind, apply_defaults(kind, {"metadata": {"name": "x"}})) == []

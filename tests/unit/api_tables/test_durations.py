@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from netlab.api.durations import age, human_duration, parse_time, short_human_duration
+from netlab.api.durations import age, human_duration, parse_time
 
 MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
 
@@ -37,22 +37,6 @@ MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
 )
 def test_human_duration(seconds, expected):
     assert human_duration(seconds) == expected
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [
-        (-3, "<invalid>"),
-        (-1, "0s"),
-        (59, "59s"),
-        (61, "1m"),
-        (HOUR, "1h"),
-        (DAY, "1d"),
-        (YEAR, "1y"),
-    ],
-)
-def test_short_human_duration(seconds, expected):
-    assert short_human_duration(seconds) == expected
 
 
 def test_age():
