@@ -46,9 +46,13 @@ mount -t proc proc "$root/debian/proc"
 mount -t tmpfs tmpfs "$root/debian/run"
 mount --rbind /sys "$root/debian/sys"
 mount --rbind /dev "$root/debian/dev"
-exec chroot "$root/debian" /usr/bin/env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+# pivot_root, not chroot: entering a container's mount namespace later must not lead out again.
+mkdir -p "$root/debian/.old"
+cd "$root/debian"
+pivot_root . .old
+exec /usr/bin/env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
   LANG=C.UTF-8 ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} PIP_CERT=/root/authorities.pem \
-  bash -c 'cd /opt/netlab && ./lab demo && time ./lab demo'
+  chroot . /bin/bash -c 'umount -l /.old && rmdir /.old && cd /opt/netlab && ./lab demo && time ./lab demo'
 INSIDE
 unshare --mount --pid --fork --kill-child bash "$root/inside.sh" "$root"
 echo "==> install and demo work in a bare Debian 12"

@@ -5,7 +5,7 @@ its organizations the groups), then tokens. A caller with neither, or with a bad
 401. TLS has already checked that a certificate is from the lab's authority; one from elsewhere
 never gets through the handshake.
 
-netlab leaves out: OIDC, webhooks, bootstrap tokens, impersonation and a front proxy.
+netlab leaves out: OIDC, webhooks, bootstrap tokens and a front proxy.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
+from netlab.api.field_errors import unauthorized
 from netlab.apiserver.pki import subject_of
 from netlab.apiserver.requests import UserInfo
 from netlab.apiserver.tokens import ServiceAccountToken, ServiceAccountTokens
@@ -31,11 +32,6 @@ REMEMBER_TOKEN_S = 10.0
 REMEMBERED = 1024
 
 _EXTRA = "authentication.kubernetes.io/"
-
-
-def unauthorized() -> ApiError:
-    """Return the 401 that Kubernetes answers."""
-    return ApiError(401, "Unauthorized", "Unauthorized")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from netlab.apiserver.authn import ANONYMOUS, Authenticator, unauthorized
+from netlab.api.field_errors import unauthorized
+from netlab.apiserver.authn import ANONYMOUS, Authenticator
 from netlab.apiserver.authz import Access, allowed, forbidden
 from netlab.apiserver.decoding import decode_object
 from netlab.apiserver.discovery import ALWAYS_EMPTY, REVIEWS, Resource
@@ -35,6 +36,7 @@ from netlab.apiserver.exchange import (
     method_not_allowed,
     no_such_resource,
 )
+from netlab.apiserver.impersonation import parse_impersonation
 from netlab.apiserver.information import Check, InformationHandlers
 from netlab.apiserver.paths import Target, parse_target
 from netlab.apiserver.pki import Pki
@@ -144,7 +146,7 @@ class ApiServer:
             query.setdefault(key, value)
         exchange = Exchange(request, path, query, ANONYMOUS, self._clock.now())
         try:
-            user = await self._user(request)
+            user = self._effective_user(request, await self._user(request))
             exchange = Exchange(request, path, query, user, exchange.now)
             target = parse_target(path)
             self._authorize(user, access_of(exchange, target))
@@ -168,6 +170,15 @@ class ApiServer:
         certificate = None if tls is None else tls.getpeercert(binary_form=True)
         header = request.headers.get("Authorization", "")
         return await self._authenticator.authenticate(certificate, header)
+
+    def _effective_user(self, request: web.BaseRequest, user: UserInfo) -> UserInfo:
+        """The user to act as, who is another one when the caller may and wants to be."""
+        impersonation = parse_impersonation(request.headers.items())
+        if impersonation is None:
+            return user
+        for access in impersonation.needs:
+            self._authorize(user, access)
+        return impersonation.user
 
     def _authorize(self, user: UserInfo, access: Access) -> None:
         if allowed(user.name, user.groups, access):

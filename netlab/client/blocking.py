@@ -185,6 +185,7 @@ class BlockingClient:
         ]
         merged = {**self.access.headers, **(headers or {})}
         lines += [f"{name}: {value}" for name, value in merged.items()]
+        lines += [f"Impersonate-Group: {group}" for group in self.access.as_groups]
         return "\r\n".join(lines) + "\r\n"
 
     def _exchange(self, connection: Connection, data: bytes, method: str) -> Response:

@@ -27,6 +27,7 @@ class ClusterAccess:
     """How to reach one cluster. Credentials are PEM bytes; None means not given."""
 
     __slots__ = (
+        "as_groups",
         "ca",
         "cert",
         "context",
@@ -50,6 +51,7 @@ class ClusterAccess:
         self.cert: bytes | None = None
         self.key: bytes | None = None
         self.headers: dict[str, str] = {}
+        self.as_groups: tuple[str, ...] = ()
 
 
 def config_paths(explicit: str = "") -> list[str]:
@@ -199,10 +201,10 @@ def _set_identity(access: ClusterAccess, user: Mapping[str, Any], flags: Mapping
 
         pair = f"{user['username']}:{user.get('password', '')}"
         access.headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-    if flags.get("as"):
-        access.headers["Impersonate-User"] = flags["as"]
-    if flags.get("as-group"):
-        access.headers["Impersonate-Group"] = ",".join(flags["as-group"])
+    acting_as = flags.get("as") or user.get("as")
+    if acting_as:
+        access.headers["Impersonate-User"] = acting_as
+    access.as_groups = tuple(flags.get("as-group") or user.get("as-groups") or ())
 
 
 def _run_credential_plugin(access: ClusterAccess, plugin: Mapping[str, Any]) -> str:

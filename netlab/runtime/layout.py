@@ -107,6 +107,10 @@ NAME="netlab"
 PRETTY_NAME="netlab built-in image"
 """
 
+# Where images with ``venv`` see netlab's packages, wherever the host keeps them: a bind at the
+# host's own path would show in the container's `ls /`.
+_VENV, _SOURCE = "/usr/local/lib/netlab/venv", "/usr/local/lib/netlab/source"
+
 _TOP = ("dev", "etc", "home", "media", "mnt", "proc", "run", "srv", "sys", "usr", "var")
 _VAR = ("var/cache", "var/lib", "var/log", "var/spool")
 
@@ -164,8 +168,8 @@ def image_entries(
 def host_binds(kind: RootKind, host: HostParts, *, venv: bool) -> list[Mount]:
     """Return what of the host an image's containers see, read-only.
 
-    The targets are the host's own paths, because an interpreter finds its library beside itself
-    and a virtual environment holds absolute paths.
+    An interpreter keeps the host's own path, because it finds its library beside itself and a
+    virtual environment names it by that path.
     """
     if kind is RootKind.HOST_USR:
         return [Mount(host.usr, "/usr", read_only=True)]
@@ -178,9 +182,10 @@ def host_binds(kind: RootKind, host: HostParts, *, venv: bool) -> list[Mount]:
         binds.append(Mount(host.python_prefix, str(host.python_prefix), read_only=True))
     if venv:
         if host.venv != host.python_prefix:
-            binds.append(Mount(host.venv, str(host.venv), read_only=True))
+            binds.append(Mount(host.venv, _VENV, read_only=True))
         if not host.package.is_relative_to(host.venv):
-            binds.append(Mount(host.package, str(host.package), read_only=True))
+            target = f"{_SOURCE}/{host.package.name}"
+            binds.append(Mount(host.package, target, read_only=True))
     return binds
 
 
@@ -240,8 +245,8 @@ def _python_entries(host: HostParts) -> list[Entry]:
 def _netlab_python(host: HostParts) -> str:
     """Return the script that runs Python with netlab's packages, in images with ``venv``.
 
-    The package's parent holds nothing else inside, and is needed where netlab is not installed
-    in the virtual environment but run from its source.
+    PYTHONPATH leads to netlab where it is not installed in the virtual environment but run from
+    its source; otherwise the folder is missing, which Python passes over.
     """
-    parent, python = shlex.quote(str(host.package.parent)), shlex.quote(f"{host.venv}/bin/python3")
-    return f'#!/bin/sh\nPYTHONPATH={parent} exec {python} "$@"\n'
+    venv = _VENV if host.venv != host.python_prefix else str(host.venv)
+    return f'#!/bin/sh\nPYTHONPATH={_SOURCE} exec {shlex.quote(f"{venv}/bin/python3")} "$@"\n'

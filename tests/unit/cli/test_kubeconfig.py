@@ -119,10 +119,11 @@ def test_several_files_are_merged_first_wins(home, monkeypatch):
 def test_flags_win(home):
     path = write(home / "c", AS_WRITTEN)
     flags = {"kubeconfig": path, "namespace": "n", "token": "t", "server": "h:1", "as": "bob"}
-    access = resolve(flags)
+    access = resolve({**flags, "as-group": ["a", "b"]})
     assert (access.server, access.namespace) == ("http://h:1", "n")
     assert access.namespace_is_set
     assert access.headers == {"Authorization": "Bearer t", "Impersonate-User": "bob"}
+    assert access.as_groups == ("a", "b")
     assert resolve({"kubeconfig": path, "cluster": "other"}).insecure
     assert not resolve(
         {"kubeconfig": path, "cluster": "other", "insecure-skip-tls-verify": False}

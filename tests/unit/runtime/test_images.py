@@ -169,6 +169,18 @@ def test_another_python_than_the_systems_is_bound_whole():
     assert targets == ["/usr/lib", "/opt/py"]
 
 
+def test_netlabs_packages_do_not_show_where_the_host_keeps_them():
+    targets = [mount.target for mount in host_binds(RootKind.PYTHON, HOST, venv=True)]
+    assert targets[2:] == ["/usr/local/lib/netlab/venv", "/usr/local/lib/netlab/source/netlab"]
+    (script,) = [
+        entry.content
+        for entry in base_entries(RootKind.PYTHON, HOST)
+        if isinstance(entry, TextFile) and entry.path.endswith("netlab-python")
+    ]
+    assert "exec /usr/local/lib/netlab/venv/bin/python3 " in script
+    assert "PYTHONPATH=/usr/local/lib/netlab/source " in script
+
+
 def test_the_hosts_local_programs_stay_hidden():
     assert hidden_paths(RootKind.HOST_USR) == ["/usr/local"]
 
