@@ -21,8 +21,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import uvloop
 
@@ -41,6 +43,17 @@ from benchmarks.lab_table import Row, both_ms, ms, p50, table
 
 PARTS = ("up", "pods", "services")
 PUBLISHED_UP = "< 1.5 s (kube-apiserver + etcd + controllers 2 s, k3d 20 s, kind 33 s)"
+
+
+class Rows(list[Row]):
+    """Rows that are told on standard error as they come: a run takes minutes."""
+
+    def __iadd__(self, more: Iterable[Row]) -> Self:
+        new = list(more)
+        for row in new:
+            print(row.line(), file=sys.stderr, flush=True)
+        self.extend(new)
+        return self
 
 
 def _python_s(program: str) -> float:
@@ -110,7 +123,7 @@ async def one_lab(hand: ByHand, folder: Path, parts: list[str], quick: bool) -> 
     kubeconfig = folder / "kubeconfig"
     netlab(name, "up", "--sandbox", kubeconfig=kubeconfig)
     samples = 5 if quick else 20
-    rows: list[Row] = []
+    rows = Rows()
     try:
         async with lab_client(name) as lab:
             await asyncio.sleep(1)
@@ -120,7 +133,7 @@ async def one_lab(hand: ByHand, folder: Path, parts: list[str], quick: bool) -> 
                 rows += await many_pods(lab, hand)
                 rows += await first_answer(lab, hand, samples // 2)
             if "services" in parts:
-                rows += await services(lab, folder, samples, 1500 if quick else 5000)
+                rows.extend(await services(lab, folder, samples, 1500 if quick else 5000))
     finally:
         netlab(name, "down", kubeconfig=kubeconfig)
     return rows
@@ -128,7 +141,8 @@ async def one_lab(hand: ByHand, folder: Path, parts: list[str], quick: bool) -> 
 
 async def services(lab: LiveLab, folder: Path, samples: int, count: int) -> list[Row]:
     """Names and rules with few Services, then with many."""
-    rows = await dns_freshness(lab, samples, when="few Services")
+    rows = Rows()
+    rows += await dns_freshness(lab, samples, when="few Services")
     rows += await endpoint_change(lab, samples // 2, when="few Services")
     rows += await make_services(lab, 0, DNS_NAMES)
     rows += await dns_rate(lab, folder, rounds=3, seconds=2)
@@ -140,14 +154,14 @@ async def services(lab: LiveLab, folder: Path, samples: int, count: int) -> list
 
 
 async def measure(parts: list[str], quick: bool) -> list[Row]:
-    rows: list[Row] = []
+    rows = Rows()
     with tempfile.TemporaryDirectory(prefix="netlab-bench-") as name:
         folder = Path(name)
         async with by_hand() as hand:
             if "up" in parts:
                 rows += await up_and_down(hand, folder / "kubeconfig", 3 if quick else 7)
             if {"pods", "services"} & set(parts):
-                rows += await one_lab(hand, folder, parts, quick)
+                rows.extend(await one_lab(hand, folder, parts, quick))
     return rows
 
 

@@ -25,7 +25,7 @@ from netlab.nodes.labs import load_config
 from netlab.nodes.process import running_daemon
 
 STEP = re.compile(r"^ \u2713 (.*\S)\s+(\d+\.\d+) s$", re.MULTILINE)
-WAIT_S = 300
+WAIT_S = 90
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -138,13 +138,20 @@ async def lab_client(name: str) -> AsyncIterator[LiveLab]:
 
 
 def pod(name: str, *, image: str = "busybox", **more: Any) -> dict[str, Any]:
-    """Return a pod that sleeps (busybox) or does what its image does, and ends at once."""
+    """Return a pod that sleeps (busybox) or does what its image does, and ends at once.
+
+    It wants no variables of Services: those of 5,000 are more than a program's environment holds.
+    """
     container: dict[str, Any] = {"name": "c", "image": image}
     if image == "busybox":
         container["command"] = ["sleep", "3600"]
     return {
         "metadata": {"name": name, **more},
-        "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+        "spec": {
+            "containers": [container],
+            "terminationGracePeriodSeconds": 0,
+            "enableServiceLinks": False,
+        },
     }
 
 

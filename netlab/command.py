@@ -4,16 +4,92 @@ The one place that starts helper programs such as ``iptables-restore`` or ``runc
 lists, never shell strings. A program that must see another network namespace is started through
 ``nsenter``, which joins the namespace in the new process, so that no thread of ours ever changes
 its own.
+
+Children are started with ``subprocess.Popen``, which uses vfork (0.4 ms here, whatever our size),
+and not through the event loop: uvloop forks the whole daemon, which blocks the loop for 4 ms each.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from netlab.errors import CommandError, CommandTimeoutError, HostError
+
+KILLED_TIMEOUT_S = 1.0
+
+
+class Child:
+    """A started process, collected as soon as it ends. Made by ``spawn``."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[int] = loop.create_future()
+        pidfd = os.pidfd_open(process.pid)
+
+        def collect() -> None:
+            loop.remove_reader(pidfd)
+            os.close(pidfd)
+            code = process.wait()
+            if not self._ended.done():
+                self._ended.set_result(code)
+
+        loop.add_reader(pidfd, collect)
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, negative for a signal; None while the process runs."""
+        return self._process.returncode
+
+    async def wait(self) -> int:
+        """Return the exit code when the process has ended; cancelling does not touch it."""
+        return await asyncio.shield(self._ended)
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal; nothing happens when the process has ended."""
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """Send SIGKILL; nothing happens when the process has ended."""
+        self._process.kill()
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | IO[bytes] = subprocess.DEVNULL,
+    stderr: int | IO[bytes] = subprocess.DEVNULL,
+    pass_fds: Sequence[int] = (),
+    env: Mapping[str, str] | None = None,
+    start_new_session: bool = False,
+) -> Child:
+    """Start a program whose streams are descriptors of ours or /dev/null.
+
+    Raises: FileNotFoundError when there is no such program.
+    """
+    return Child(
+        subprocess.Popen(
+            list(argv),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=tuple(pass_fds),
+            env=None if env is None else dict(env),
+            start_new_session=start_new_session,
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +131,27 @@ async def run(
     """
     full = in_netns(argv, netns)
     try:
-        process = await asyncio.create_subprocess_exec(
-            *full,
-            stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        process = subprocess.Popen(  # noqa: ASYNC220 vfork: see above
+            full,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=None if env is None else dict(env),
         )
     except FileNotFoundError as error:
         raise HostError(f"{full[0]}: not installed; run: sudo ./lab install") from error
+    # the thread ends with the process, so killing the process is enough to end both
+    talking = asyncio.get_running_loop().run_in_executor(None, process.communicate, stdin)
     try:
         async with asyncio.timeout(timeout_s):
-            stdout, stderr = await process.communicate(stdin)
+            stdout, stderr = await asyncio.shield(talking)
     except TimeoutError as error:
         raise CommandTimeoutError(full, timeout_s) from error
     finally:
-        if process.returncode is None:
+        if not talking.done():
             process.kill()
-            await process.wait()
+            # bounded: a grandchild may keep the pipes open
+            await asyncio.wait([talking], timeout=KILLED_TIMEOUT_S)
     code = process.returncode or 0
     if check and code != 0:
         raise CommandError(full, code, stderr.decode("utf-8", "replace"))

@@ -88,7 +88,8 @@ class StorageError(NetlabError):
 class ApiError(NetlabError):
     """The API server answered with a Status object of ``status: Failure``.
 
-    code: HTTP status; reason: ``metav1.StatusReason``; details: ``{name, group, kind, causes}``.
+    code: HTTP status; reason: ``metav1.StatusReason``; details: ``{name, group, kind, causes}``,
+    None to leave them out, which is not the same as empty: kubectl debug crashes without.
     Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/
     """
 
@@ -104,6 +105,7 @@ class ApiError(NetlabError):
         self.reason = reason
         self.message = message
         self.details: dict[str, Any] = dict(details or {})
+        self._tells_details = details is not None
 
     def status(self) -> dict[str, Any]:
         """The Status object to send over the wire."""
@@ -116,7 +118,7 @@ class ApiError(NetlabError):
             "reason": self.reason,
             "code": self.code,
         }
-        if self.details:
+        if self.details or self._tells_details:
             body["details"] = self.details
         return body
 

@@ -23,7 +23,6 @@ from netlab.apiserver.pki import subject_of
 from netlab.apiserver.requests import UserInfo
 from netlab.apiserver.tokens import ServiceAccountToken, ServiceAccountTokens
 from netlab.clock import Clock
-from netlab.errors import ApiError
 
 ANONYMOUS = UserInfo("system:anonymous", groups=("system:unauthenticated",))
 AUTHENTICATED = "system:authenticated"

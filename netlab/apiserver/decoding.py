@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from netlab.api.field_errors import bad_request
 from netlab.api.kinds import BY_KIND
 from netlab.api.protobuf import decode_protobuf
 from netlab.api.schemas import decode_json, decode_yaml
@@ -48,14 +49,14 @@ def decode_object(data: bytes, media_type: str, api_version: str, kind: str) -> 
 def _check_type(given_version: Any, given_kind: Any, api_version: str, kind: str) -> None:
     for field, value in (("apiVersion", given_version), ("kind", given_kind)):
         if not isinstance(value, str):
-            raise _bad_request(
+            raise bad_request(
                 f"couldn't get version/kind; json parse error: json: cannot unmarshal "
                 f"{_json_type(value)} into Go struct field .{field} of type string"
             )
     if given_kind and given_kind != kind:
-        raise _bad_request(_wrong_kind(given_version or api_version, given_kind, api_version, kind))
+        raise bad_request(_wrong_kind(given_version or api_version, given_kind, api_version, kind))
     if given_version and given_version != api_version:
-        raise _bad_request(
+        raise bad_request(
             f"the API version in the data ({given_version}) does not match "
             f"the expected API version ({api_version})"
         )
@@ -85,15 +86,11 @@ def decode_any(data: bytes, media_type: str, kind: str) -> Body:
         obj, duplicates = decode_yaml(data) if media_type == YAML else decode_json(data)
     except ApiError as error:
         problem = _in_words_of_go(error.message, data)
-        raise _bad_request(
+        raise bad_request(
             f"the object provided is unrecognized (must be of type {kind}): {problem} "
             f"({summarize(data)})"
         ) from error
     return Body(obj, tuple(duplicates))
-
-
-def _bad_request(message: str) -> ApiError:
-    return ApiError(400, "BadRequest", message)
 
 
 def summarize(data: bytes) -> str:

@@ -15,8 +15,8 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from netlab.api.view import Object
-from netlab.apiserver.logs import truth
 from netlab.apiserver.negotiation import PLAIN, Output, body_type, negotiate
+from netlab.apiserver.parameters import truth
 from netlab.apiserver.rendering import Form, encode_object
 from netlab.apiserver.requests import UserInfo
 from netlab.errors import ApiError
@@ -151,4 +151,4 @@ def method_not_allowed() -> ApiError:
 
 def no_such_resource() -> ApiError:
     """Return the 404 for a path below a served group that names nothing."""
-    return ApiError(404, "NotFound", "the server could not find the requested resource")
+    return ApiError(404, "NotFound", "the server could not find the requested resource", {})

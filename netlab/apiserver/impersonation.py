@@ -1,9 +1,9 @@
 """Acting as somebody else: ``kubectl --as=USER --as-group=GROUP``.
 
-Mirrors ``k8s.io/apiserver/pkg/endpoints/filters/impersonation``. The ``Impersonate-…`` headers name a
-user; the caller must be allowed the verb ``impersonate`` on each part of it, and the request is then
-authorized and carried out as that user. So ``kubectl auth can-i --as=…`` tells what somebody else may
-do. Pure.
+Mirrors ``k8s.io/apiserver/pkg/endpoints/filters/impersonation``. The ``Impersonate-…`` headers
+name a user; the caller must be allowed the verb ``impersonate`` on each part of it, and the request
+is then authorized and carried out as that user. So ``kubectl auth can-i --as=…`` tells what
+somebody else may do. Pure.
 
 Rule for callers: authorize every one of ``needs`` for the real caller before using ``user``.
 

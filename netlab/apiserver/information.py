@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 
-import netlab
 from netlab.api.kinds import KINDS
+from netlab.api.release import KUBERNETES_MAJOR, KUBERNETES_MINOR, RELEASE, go_architecture
 from netlab.apiserver import openapi
 from netlab.apiserver.discovery import (
     Document,
@@ -39,10 +39,6 @@ from netlab.apiserver.exchange import (
     no_such_resource,
 )
 from netlab.apiserver.negotiation import JSON, aggregated_discovery_version, parse_accept
-
-KUBERNETES_MAJOR, KUBERNETES_MINOR = "1", "36"
-RELEASE = f"v1.36.2+netlab{netlab.__version__}"
-"""The version clients are told; they compare its first two numbers with their own."""
 
 HEALTH_PATHS = ("healthz", "livez", "readyz")
 
@@ -192,16 +188,14 @@ def version_info() -> dict[str, Any]:
         "minCompatibilityMajor": KUBERNETES_MAJOR,
         "minCompatibilityMinor": "35",
         "gitVersion": RELEASE,
+        # netlab runs from its source: there is no build to tell of
         "gitCommit": "",
-        "gitTreeState": "clean",
-        "buildDate": "2026-01-01T00:00:00Z",
+        "gitTreeState": "",
+        "buildDate": "",
         "goVersion": f"python{platform.python_version()}",
         "compiler": platform.python_implementation(),
-        "platform": f"linux/{_ARCHITECTURES.get(platform.machine(), platform.machine())}",
+        "platform": f"linux/{go_architecture(platform.machine())}",
     }
-
-
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def _unchanged(exchange: Exchange, etag: str) -> bool:

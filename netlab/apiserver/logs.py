@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from netlab.api.field_errors import bad_request
 from netlab.api.streams import LogOptions
+from netlab.apiserver.parameters import integer, truth
 from netlab.errors import ApiError
 
 
@@ -26,7 +28,7 @@ def choose_container(pod: Mapping[str, Any], wanted: str) -> str:
     everywhere = [*containers, *init, *_names(spec, "ephemeralContainers")]
     if wanted:
         if wanted not in everywhere:
-            raise _bad_request(f"container {wanted} is not valid for pod {name}")
+            raise bad_request(f"container {wanted} is not valid for pod {name}")
         return wanted
     if len(containers) == 1:
         return containers[0]
@@ -35,15 +37,11 @@ def choose_container(pod: Mapping[str, Any], wanted: str) -> str:
         message += f", choose one of: [{' '.join(containers)}]"
     if init:
         message += f" or one of the init containers: [{' '.join(init)}]"
-    raise _bad_request(message)
+    raise bad_request(message)
 
 
 def _names(spec: Mapping[str, Any], field: str) -> list[str]:
     return [container["name"] for container in spec.get(field) or []]
-
-
-def _bad_request(message: str) -> ApiError:
-    return ApiError(400, "BadRequest", message)
 
 
 def parse_log_options(query: Mapping[str, str], pod_name: str, now: datetime) -> LogOptions:
@@ -51,9 +49,9 @@ def parse_log_options(query: Mapping[str, str], pod_name: str, now: datetime) ->
 
     Raises: ApiError BadRequest (400) for text that is no number, Invalid (422) for a bad one.
     """
-    since_s = _integer(query, "sinceSeconds")
+    since_s = integer(query, "sinceSeconds")
     since_time = query.get("sinceTime", "")
-    tail, limit = _integer(query, "tailLines"), _integer(query, "limitBytes")
+    tail, limit = integer(query, "tailLines"), integer(query, "limitBytes")
     problems = []
     if tail is not None and tail < 0:
         problems.append(("tailLines", tail, "must be greater than or equal to 0"))
@@ -84,28 +82,13 @@ def _invalid(pod_name: str, problem: str) -> ApiError:
     return ApiError(422, "Invalid", f'PodLogOptions "{pod_name}" is invalid: {problem}', details)
 
 
-def truth(text: str | None) -> bool:
-    """Return what a boolean query parameter says; present but empty means true."""
-    return text is not None and text.lower() not in ("false", "0")
-
-
-def _integer(query: Mapping[str, str], name: str) -> int | None:
-    text = query.get(name)
-    if not text:
-        return None
-    try:
-        return int(text)
-    except ValueError as error:
-        raise _bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
-
-
 def _time(text: str) -> datetime | None:
     if not text:
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise _bad_request(f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00"') from error
+        raise bad_request(f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00"') from error
     if moment.tzinfo is None:
-        raise _bad_request(f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": no time zone')
+        raise bad_request(f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": no time zone')
     return moment

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast, get_args
 
+from netlab.api.field_errors import bad_request
 from netlab.api.view import Object
-from netlab.apiserver.logs import truth
+from netlab.apiserver.parameters import integer, truth
 from netlab.apiserver.requests import (
     DeleteOptions,
     FieldValidation,
@@ -27,20 +28,6 @@ DEFAULT_WATCH_TIMEOUT_S = 2400.0
 
 _FIELD_VALIDATIONS = get_args(FieldValidation)
 _PROPAGATIONS = get_args(Propagation)
-
-
-def _bad_request(message: str) -> ApiError:
-    return ApiError(400, "BadRequest", message)
-
-
-def _integer(query: Mapping[str, str], name: str) -> int | None:
-    text = query.get(name)
-    if not text:
-        return None
-    try:
-        return int(text)
-    except ValueError as error:
-        raise _bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
 
 
 def _invalid(kind: str, field: str, value: str, detail: str) -> ApiError:
@@ -88,7 +75,7 @@ def list_options(query: Mapping[str, str]) -> ListOptions:
     return ListOptions(
         label_selector=query.get("labelSelector", ""),
         field_selector=query.get("fieldSelector", ""),
-        limit=_integer(query, "limit") or 0,
+        limit=integer(query, "limit") or 0,
         continue_token=query.get("continue", ""),
         resource_version=query.get("resourceVersion", ""),
         resource_version_match=query.get("resourceVersionMatch", ""),
@@ -97,7 +84,7 @@ def list_options(query: Mapping[str, str]) -> ListOptions:
 
 def watch_options(query: Mapping[str, str]) -> WatchOptions:
     """Return the options of watch."""
-    timeout_s = _integer(query, "timeoutSeconds")
+    timeout_s = integer(query, "timeoutSeconds")
     send = query.get("sendInitialEvents")
     return WatchOptions(
         label_selector=query.get("labelSelector", ""),
@@ -119,7 +106,7 @@ def delete_options(query: Mapping[str, str], body: Object | None, user: UserInfo
     """
     if body is None:
         given: Mapping[str, Any] = {
-            "gracePeriodSeconds": _integer(query, "gracePeriodSeconds"),
+            "gracePeriodSeconds": integer(query, "gracePeriodSeconds"),
             "propagationPolicy": query.get("propagationPolicy"),
             "orphanDependents": truth(query["orphanDependents"])
             if "orphanDependents" in query
@@ -146,7 +133,7 @@ def _grace(value: Any) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _bad_request("DeleteOptions: gracePeriodSeconds must be a whole number of seconds")
+        raise bad_request("DeleteOptions: gracePeriodSeconds must be a whole number of seconds")
     # a negative period means at once, but not forced: one second, as in Kubernetes
     return 1 if value < 0 else value
 

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import WSMsgType, web
 
+from netlab.api.field_errors import bad_request
 from netlab.api.kinds import POD
 from netlab.api.streams import STDERR, STDOUT, ExecProcess, NodeConnection
 from netlab.api.view import Object
@@ -40,7 +41,8 @@ from netlab.apiserver.exchange import (
     base_headers,
     method_not_allowed,
 )
-from netlab.apiserver.logs import choose_container, parse_log_options, truth
+from netlab.apiserver.logs import choose_container, parse_log_options
+from netlab.apiserver.parameters import truth
 from netlab.apiserver.paths import Target
 from netlab.apiserver.registry import Registry
 from netlab.errors import ApiError, NetlabError
@@ -114,9 +116,9 @@ class StreamHandlers:
         request = parse_exec(exchange.request.rel_url.raw_query_string)
         container = choose_container(pod, exchange.query.get("container", ""))
         if target.subresource == "exec" and not request.argv:
-            raise _bad_request("you must specify at least one command for the container")
+            raise bad_request("you must specify at least one command for the container")
         if not pod.get("spec", {}).get("nodeName"):
-            raise _bad_request(f"pod {target.name} does not have a host assigned")
+            raise bad_request(f"pod {target.name} does not have a host assigned")
         connection = self._connection(pod)
         protocol = upgrade_protocol(exchange.request, target.subresource)
         socket = web.WebSocketResponse(
@@ -159,10 +161,6 @@ def parse_exec(raw_query: str) -> ExecRequest:
     )
 
 
-def _bad_request(message: str) -> ApiError:
-    return ApiError(400, "BadRequest", message)
-
-
 def _as_api_error(error: NetlabError) -> ApiError:
     if isinstance(error, ApiError):
         return error
@@ -176,11 +174,11 @@ def upgrade_protocol(request: web.BaseRequest, subresource: str) -> str:
     """
     upgrade = request.headers.get("Upgrade", "")
     if subresource != "exec":
-        raise _bad_request(f"{subresource} is not served by this version of netlab")
+        raise bad_request(f"{subresource} is not served by this version of netlab")
     if not upgrade:
-        raise _bad_request("Upgrade request required")
+        raise bad_request("Upgrade request required")
     if upgrade.lower() != "websocket":
-        raise _bad_request(
+        raise bad_request(
             f"exec over {upgrade} is not served by this version of netlab: "
             "use kubectl 1.30 or newer, which speaks WebSocket"
         )
@@ -188,7 +186,7 @@ def upgrade_protocol(request: web.BaseRequest, subresource: str) -> str:
     offered = [name.strip() for name in header.split(",") if name.strip()]
     protocol = choose_protocol(offered)
     if not protocol:
-        raise _bad_request(
+        raise bad_request(
             f"unable to upgrade: the client offers {offered}, the server {list(PROTOCOLS)}"
         )
     return protocol

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import contextmanager
 from pathlib import Path
 
 from netlab.cli.flags import Command, Flag, Group, HintedUsageError
@@ -12,6 +12,7 @@ from netlab.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from netlab.cli.flags import Parsed
@@ -55,9 +56,8 @@ def _use_context(session: Session, parsed: Parsed) -> int:
     explicit = parsed["kubeconfig"] or ""
     if name not in load_config(explicit)["contexts"]:
         raise UsageError(f'no context exists with the name: "{name}"')
-    path, config = _first_file(explicit, "")
-    config["current-context"] = name
-    _write(path, config)
+    with _editing(explicit, "") as config:
+        config["current-context"] = name
     session.print(f'Switched to context "{name}".')
     return 0
 
@@ -72,17 +72,16 @@ def _set_context(session: Session, parsed: Parsed) -> int:
         name = parsed.args[0]
     else:
         raise HintedUsageError(f"Unexpected args: [{' '.join(parsed.args)}]")
-    path, config = _first_file(explicit, name)
-    entries = config.setdefault("contexts", [])
-    entry = next((each for each in entries if each.get("name") == name), None)
-    done = "modified" if entry else "created"
-    if entry is None:
-        entry = {"name": name, "context": {}}
-        entries.append(entry)
-    for field in ("namespace", "cluster", "user"):
-        if parsed.has(field):
-            entry["context"][field] = parsed[field]
-    _write(path, config)
+    with _editing(explicit, name) as config:
+        entries = config.setdefault("contexts", [])
+        entry = next((each for each in entries if each.get("name") == name), None)
+        done = "modified" if entry else "created"
+        if entry is None:
+            entry = {"name": name, "context": {}}
+            entries.append(entry)
+        for field in ("namespace", "cluster", "user"):
+            if parsed.has(field):
+                entry["context"][field] = parsed[field]
     session.print(f'Context "{name}" {done}.')
     return 0
 
@@ -126,35 +125,39 @@ def _hide(entry: dict[str, Any], *, raw: bool) -> dict[str, Any]:
     return {key: hidden.get(key, value) if value else value for key, value in entry.items()}
 
 
-def _first_file(explicit: str, context: str) -> tuple[Path, dict[str, Any]]:
-    """Return the file to change: the one that has the context, else the first that exists."""
-    paths = [Path(path) for path in config_paths(explicit)]
-    existing = [path for path in paths if path.exists()] or paths[:1]
-    parsed = [
-        (path, parse_config(path.read_text(), str(path)) if path.exists() else {})
-        for path in existing
-    ]
-    for path, config in parsed:
-        if any(each.get("name") == context for each in config.get("contexts") or ()):
-            return path, config
-    return parsed[0]
+@contextmanager
+def _editing(explicit: str, context: str) -> Iterator[dict[str, Any]]:
+    """Give the content of the file to change, and write it back afterwards.
 
-
-def _write(path: Path, config: dict[str, Any]) -> None:
-    """Replace the file in one step, so that a reader never sees half of it."""
+    That file is the one that has the context, else the first that exists.
+    """
     from netlab.cli.output.goyaml import to_yaml
+    from netlab.nodes.kubeconfig import locked_kubeconfig, replace_kubeconfig
 
-    config.setdefault("apiVersion", "v1")
-    config.setdefault("kind", "Config")
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    path = _file_to_change(explicit, context)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(to_yaml(config))
-        temporary.replace(path.resolve())
+        with locked_kubeconfig(path):
+            config = _content(path)
+            yield config
+            config.setdefault("apiVersion", "v1")
+            config.setdefault("kind", "Config")
+            mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+            replace_kubeconfig(path, to_yaml(config), mode=mode)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {(error.strerror or '').lower()}") from error
+
+
+def _file_to_change(explicit: str, context: str) -> Path:
+    paths = [Path(path) for path in config_paths(explicit)]
+    existing = [path for path in paths if path.exists()] or paths[:1]
+    for path in existing:
+        if any(each.get("name") == context for each in _content(path).get("contexts") or ()):
+            return path
+    return existing[0]
+
+
+def _content(path: Path) -> dict[str, Any]:
+    return parse_config(path.read_text(), str(path)) if path.exists() else {}
 
 
 def _refuse(session: Session, parsed: Parsed) -> int:

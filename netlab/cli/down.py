@@ -42,20 +42,33 @@ def down(name: str, everything: bool, quiet: bool) -> None:
     failures = []
     for each in names:
         start = time.monotonic()
-        try:
-            config = _config(each)
-            for entry in kubeconfig_ledger(config).newest_first():
-                remove_context(Path(entry.name), config.context)
-            remove_lab(config)
-        except NetlabError as error:
-            failures.append(f"lab {each}: {error}")
-            continue
-        if not quiet:
+        problems = _remove(each)
+        failures += [f"lab {each}: {problem}" for problem in problems]
+        if not problems and not quiet:
             click.echo(f'Deleted lab "{each}" in {time.monotonic() - start:.2f} s.')
     for failure in failures:
         click.echo(f"error: {failure}", err=True)
     if failures:
         sys.exit(1)
+
+
+def _remove(name: str) -> list[str]:
+    """Remove a lab and its contexts; return what could not be removed.
+
+    A kubeconfig that its owner has broken meanwhile does not keep the lab alive.
+    """
+    problems = []
+    try:
+        config = _config(name)
+        for entry in kubeconfig_ledger(config).newest_first():
+            try:
+                remove_context(Path(entry.name), config.context)
+            except (NetlabError, OSError) as error:
+                problems.append(f"context {config.context} stays in {entry.name}: {error}")
+        remove_lab(config)
+    except NetlabError as error:
+        problems.append(str(error))
+    return problems
 
 
 def _config(name: str) -> LabConfig:

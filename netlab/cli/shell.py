@@ -3,7 +3,8 @@
 On a lab in the host's own network that is simply here. In a sandboxed lab the command runs in the
 network namespace that plays the VM, with a mount namespace of its own in which ``/etc/resolv.conf``
 and ``/etc/nsswitch.conf`` are the sandbox's: it has no connection, so it asks no resolver, and an
-unknown name is "not known" at once.
+unknown name is "not known" at once. ``kubectl`` speaks to this lab there, whichever context is the
+current one elsewhere.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ def node_argv(config: LabConfig) -> list[str]:
         ' mount --bind "$1/$file" "/etc/$file" || exit 1; done; shift; exec "$@"'
     )
     return [
+        *("env", f"KUBECONFIG={config.state_dir / 'admin.kubeconfig'}"),
         *("nsenter", f"--net={config.netns}", "--"),
         *("unshare", "--mount", "--uts", "sh", "-c", script),
         *(config.node_name, str(node_etc(config))),

@@ -40,25 +40,13 @@ class LogEntry:
 
     @property
     def time(self) -> datetime:
-        """The entry's time, to the microsecond."""
-        return parse_time(self.time_text)
-
-
-def parse_time(text: str) -> datetime:
-    """Return an RFC 3339 time; digits after the sixth are dropped.
-
-    Raises: ValueError for anything else.
-    """
-    head, dot, rest = text.partition(".")
-    if not dot:
-        return datetime.fromisoformat(text)
-    digits = len(rest) - len(rest.lstrip("0123456789"))
-    return datetime.fromisoformat(f"{head}.{rest[: min(digits, 6)].ljust(6, '0')}{rest[digits:]}")
+        """The entry's time; digits after the sixth are dropped."""
+        return datetime.fromisoformat(self.time_text)
 
 
 def utc_text(text: str) -> str:
     """Return a log's time in UTC with nine digits and ``Z``, as ``--timestamps`` prints it."""
-    moment = parse_time(text).astimezone(UTC)
+    moment = datetime.fromisoformat(text).astimezone(UTC)
     fraction = text.partition(".")[2]
     digits = fraction[: len(fraction) - len(fraction.lstrip("0123456789"))]
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + digits.ljust(9, "0")[:9] + "Z"
@@ -74,7 +62,7 @@ def parse_entry(line: bytes) -> LogEntry | None:
     partial = parts[2].split(b":")[0] == b"P"
     time_text = parts[0].decode("ascii", "replace")
     try:
-        parse_time(time_text)
+        datetime.fromisoformat(time_text)
     except ValueError:
         return None
     stream = parts[1].decode("ascii", "replace")

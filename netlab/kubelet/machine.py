@@ -11,6 +11,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from netlab.api.release import go_architecture
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -35,14 +37,6 @@ class Pressure:
     memory_available_bytes: int
     disk_available_share: float
     pids_available_share: float
-
-
-_GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
-
-
-def go_architecture(machine: str) -> str:
-    """Return Go's word for a machine name of ``uname``."""
-    return _GO_ARCHITECTURES.get(machine, machine)
 
 
 def parse_os_release(text: str) -> str:

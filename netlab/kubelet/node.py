@@ -16,12 +16,12 @@ from ipaddress import IPv4Network
 from netlab import __version__
 from netlab.api.core import Node
 from netlab.api.meta import Condition
+from netlab.api.release import RELEASE
 from netlab.api.view import Object
 from netlab.clock import rfc3339, rfc3339_micro
 from netlab.kubelet.machine import Machine, Pressure
 from netlab.runtime.cri import ImageInfo
 
-KUBELET_VERSION = "v1.36.2+netlab"
 MAX_PODS = 110
 MAX_IMAGES = 50
 LEASE_NAMESPACE = "kube-node-lease"
@@ -100,7 +100,7 @@ def node_status(facts: NodeFacts, old: Node | None, now: datetime) -> Object:
             "containerRuntimeVersion": f"netlab://{__version__}",
             "kernelVersion": machine.kernel_version,
             "kubeProxyVersion": "",
-            "kubeletVersion": KUBELET_VERSION,
+            "kubeletVersion": RELEASE,
             "machineID": machine.machine_id,
             "operatingSystem": "linux",
             "osImage": machine.os_image,

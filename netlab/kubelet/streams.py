@@ -10,9 +10,11 @@ a response can begin before a quiet container writes its first line.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from netlab.api.core import ContainerStatus, Pod, PodStatus
+from netlab.api.field_errors import bad_request
 from netlab.api.kinds import POD
 from netlab.api.streams import ExecProcess, LogOptions
 from netlab.errors import ApiError, ContainerError
@@ -43,15 +45,17 @@ class KubeletConnection:
         Raises: ApiError NotFound for a pod that is not here, BadRequest as the kubelet words it.
         """
         worker = self._worker(namespace, pod)
-        container_id = log_container(_status(worker), pod, container, previous=options.previous)
+        logged = log_container(_status(worker), pod, container, previous=options.previous)
         observed = (await self._parts.inventory.refresh()).pod(worker.identity.uid)
-        path = log_path(observed, container_id)
+        # a pod that has ended has no containers any more, but their logs stay as long as it does
+        kept = self._parts.folders.pod(worker.identity).log(container, logged.attempt)
+        path = log_path(observed, logged.id) or (kept if kept.exists() else None)
         if path is None:
-            raise _bad_request(
-                f"unable to retrieve container logs for {CONTAINER_ID_SCHEME}{container_id}"
+            raise bad_request(
+                f"unable to retrieve container logs for {CONTAINER_ID_SCHEME}{logged.id}"
             )
         yield b""
-        ended = _ended_test(self._parts.inventory, worker.identity, container_id)
+        ended = _ended_test(self._parts.inventory, worker.identity, logged.id)
         async for piece in read_log(path, options, clock=self._parts.clock, ended=ended):
             yield piece
 
@@ -99,16 +103,12 @@ def running_container(observed: Observed, container: str) -> ContainerState:
     if not states or states[0].phase is ContainerPhase.CREATED:
         raise _not_found_container(container)
     if states[0].phase is ContainerPhase.EXITED:
-        raise _bad_request("cannot exec in a stopped container")
+        raise bad_request("cannot exec in a stopped container")
     return states[0]
 
 
 def _not_found_container(container: str) -> ApiError:
     return ApiError(404, "NotFound", f'container not found ("{container}")')
-
-
-def _bad_request(message: str) -> ApiError:
-    return ApiError(400, "BadRequest", message)
 
 
 def _status(worker: PodWorker) -> PodStatus:
@@ -119,29 +119,47 @@ def _status(worker: PodWorker) -> PodStatus:
     return pod.status if pod is not None else PodStatus()
 
 
-def log_container(status: PodStatus, pod: str, container: str, *, previous: bool) -> str:
-    """Return the id of the container whose log is meant.
+@dataclass(frozen=True, slots=True)
+class LoggedContainer:
+    """A container whose log is wanted; it may be gone already. attempt: 0 for the first."""
+
+    id: str
+    attempt: int
+
+
+def log_container(
+    status: PodStatus, pod: str, container: str, *, previous: bool
+) -> LoggedContainer:
+    """Return the container whose log is meant.
 
     Raises: ApiError BadRequest when there is none yet.
     """
     found = next((s for s in status.container_statuses if s.name == container), None)
     if found is None:
-        raise _bad_request(f'container "{container}" in pod "{pod}" is not available')
+        raise bad_request(f'container "{container}" in pod "{pod}" is not available')
     last = found.last_state.terminated
     if previous:
         if last is None or not last.container_id:
             message = f'previous terminated container "{container}" in pod "{pod}" not found'
-            raise _bad_request(message)
-        return last.container_id.removeprefix(CONTAINER_ID_SCHEME)
+            raise bad_request(message)
+        return _logged(found, last.container_id)
     state = found.state
     if state.running is not None:
-        return found.container_id.removeprefix(CONTAINER_ID_SCHEME)
+        return _logged(found, found.container_id)
     ended = state.terminated or last
     if ended is not None:
         if not ended.container_id:
-            raise _bad_request(f'container "{container}" in pod "{pod}" is terminated')
-        return ended.container_id.removeprefix(CONTAINER_ID_SCHEME)
-    raise _bad_request(_waiting_text(found, pod))
+            raise bad_request(f'container "{container}" in pod "{pod}" is terminated')
+        return _logged(found, ended.container_id)
+    raise bad_request(_waiting_text(found, pod))
+
+
+def _logged(status: ContainerStatus, container_id: str) -> LoggedContainer:
+    """Tell the container's attempt: the status counts the one it names, or the one after it."""
+    earlier = container_id != status.container_id
+    return LoggedContainer(
+        container_id.removeprefix(CONTAINER_ID_SCHEME), max(0, status.restart_count - earlier)
+    )
 
 
 def _waiting_text(status: ContainerStatus, pod: str) -> str:

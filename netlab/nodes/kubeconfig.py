@@ -2,7 +2,11 @@
 
 Works as ``kind`` and ``kubectl config`` do: the file keeps every other cluster, user and context;
 the new context becomes the current one; the file is replaced in one step, under a lock, with mode
-0600. Comments in the file are lost, as they are with kubectl.
+0600. It stays its owner's, also under sudo, and where it was, also behind a symbolic link. Comments
+in the file are lost, as they are with kubectl.
+
+Rule for callers that change a kubeconfig otherwise: read and ``replace_kubeconfig`` inside one
+``locked_kubeconfig``.
 """
 
 from __future__ import annotations
@@ -46,7 +50,7 @@ def merge_context(
     """
     cluster = {"server": server, "certificate-authority-data": _base64(ca_pem)}
     user = {"client-certificate-data": _base64(cert_pem), "client-key-data": _base64(key_pem)}
-    with _locked(path):
+    with locked_kubeconfig(path):
         config = _read(path)
         _put(config, "clusters", context, "cluster", cluster)
         _put(config, "users", context, "user", user)
@@ -59,7 +63,7 @@ def remove_context(path: Path, context: str) -> None:
     """Take the cluster, user and context out; a file that we made and that is empty then goes."""
     if not path.exists():
         return
-    with _locked(path):
+    with locked_kubeconfig(path):
         config = _read(path)
         before = repr(config)
         for section in ("clusters", "users", "contexts"):
@@ -99,19 +103,33 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, config: dict[str, Any]) -> None:
+    replace_kubeconfig(path, yaml.safe_dump(config), mode=0o600)
+
+
+def replace_kubeconfig(path: Path, text: str, *, mode: int) -> None:
+    """Write the file in one step, so that a reader never sees half of it; the owner stays.
+
+    Raises: OSError when it cannot be written.
+    """
+    path = path.resolve()
     owner = path if path.exists() else path.parent
     stat = owner.stat()
     temporary = path.with_name(f"{path.name}.netlab-new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        yaml.safe_dump(config, file)
-    os.chown(temporary, stat.st_uid, stat.st_gid)
-    temporary.rename(path)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chown(temporary, stat.st_uid, stat.st_gid)
+        temporary.rename(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    folder = path.parent
+def locked_kubeconfig(path: Path) -> Iterator[None]:
+    """Keep other netlab commands from changing the file; its folder is made where missing."""
+    folder = path.resolve().parent
     if not folder.exists():
         home = folder.parent
         folder.mkdir(parents=True, mode=0o700)

@@ -38,18 +38,6 @@ class RunningDaemon:
     pid: int
 
 
-def start_ticks(pid: int) -> int | None:
-    """Return when the process started, in clock ticks since boot; None when it is gone.
-
-    Source: proc(5), /proc/[pid]/stat field 22; the name in field 2 may hold spaces.
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return int(stat.rpartition(")")[2].split()[19])
-
-
 def lock_path(name: str) -> Path:
     """Return the path of a lab's lock file."""
     return RUN_ROOT / f"{name}.lock"
@@ -67,7 +55,7 @@ def take_lock(config: LabConfig) -> int:
     except BlockingIOError as error:
         os.close(descriptor)
         raise HostError(f"lab {config.name}: a daemon of that name runs already") from error
-    record = DaemonRecord(os.getpid(), start_ticks(os.getpid()) or 0)
+    record = DaemonRecord(os.getpid(), _start_ticks(os.getpid()) or 0)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, msgspec.json.encode(record), 0)
     return descriptor
@@ -94,7 +82,7 @@ def running_daemon(config: LabConfig) -> RunningDaemon | None:
         record = msgspec.json.decode(lock_path(config.name).read_bytes(), type=DaemonRecord)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
-    if start_ticks(record.pid) != record.start_ticks or _is_zombie(record.pid):
+    if _start_ticks(record.pid) != record.start_ticks:
         return None
     return RunningDaemon(record.pid)
 
@@ -126,9 +114,15 @@ def stop_daemon(config: LabConfig, *, grace_s: float) -> bool:
     raise HostError(f"lab {config.name}: daemon {daemon.pid} does not end, even by SIGKILL")
 
 
-def _is_zombie(pid: int) -> bool:
+def _start_ticks(pid: int) -> int | None:
+    """Return when the process started, in clock ticks since boot; None when it has ended.
+
+    Source: proc(5), /proc/[pid]/stat fields 3 and 22; the name in field 2 may hold spaces.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return True
-    return stat.rpartition(")")[2].split()[0] == "Z"
+        return None
+    state, *fields = stat.rpartition(")")[2].split()
+    # a zombie has ended; only its parent has not asked yet
+    return None if state == "Z" else int(fields[18])

@@ -102,7 +102,7 @@ class ProxyAgent:
         self._desired = Desired(node_name, NodeView(node_ip, cluster_cidr))
         self._iptables = Iptables(netns, tool=tool)
         self._kernel = KernelRules(self._iptables)
-        self._health = HealthServer(netns)
+        self._health = HealthServer(netns, self.healthy)
         self._services: Informer[Service] = Informer(client, SERVICE, clock)
         self._slices: Informer[EndpointSlice] = Informer(
             client, ENDPOINT_SLICE, clock, index={"service": _service_of}
@@ -236,8 +236,12 @@ class ProxyAgent:
         ports = self._desired.take_changed_udp()
         if not ports:
             return
-        flows = await list_flows(self._netns, "udp")
-        await delete_flows(self._netns, stale_flows(flows, ports, self._desired.node.pod_cidr))
+        try:
+            flows = await list_flows(self._netns, "udp")
+            await delete_flows(self._netns, stale_flows(flows, ports, self._desired.node.pod_cidr))
+        except NetlabError:
+            self._desired.keep_changed_udp()  # the next pass tries again
+            raise
 
     async def _guard_loop(self) -> None:
         """Have the rules read back, and repaired, when somebody else changed some."""

@@ -107,3 +107,7 @@ class Desired:
             return None
         self._udp_changed = False
         return [port for ports in self._udp.values() for port in ports]
+
+    def keep_changed_udp(self) -> None:
+        """Have the next ``take_changed_udp`` tell again what the last one told."""
+        self._udp_changed = True

@@ -2,7 +2,7 @@
 
 A Service with ``externalTrafficPolicy: Local`` has a ``healthCheckNodePort``; a load balancer asks
 there, by HTTP, which nodes to send to. Mirrors kube-proxy ``pkg/proxy/healthcheck``: 200 with local
-endpoints, else 503, and a JSON body that says how many.
+endpoints while the node's rules are in order, else 503, and a JSON body that says which of both.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import json
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -35,14 +35,15 @@ class ServiceHealth(msgspec.Struct, frozen=True, gc=False):
     local_endpoints: int
 
 
-def answer_health(health: ServiceHealth) -> bytes:
-    """Return the HTTP response."""
-    code = "200 OK" if health.local_endpoints else "503 Service Unavailable"
+def answer_health(health: ServiceHealth, *, proxy_healthy: bool) -> bytes:
+    """Return the HTTP response. proxy_healthy: whether the node's rules are in order."""
+    good = health.local_endpoints and proxy_healthy
+    code = "200 OK" if good else "503 Service Unavailable"
     body = json.dumps(
         {
             "service": {"namespace": health.namespace, "name": health.service},
             "localEndpoints": health.local_endpoints,
-            "serviceProxyHealthy": True,
+            "serviceProxyHealthy": proxy_healthy,
         }
     )
     head = (
@@ -54,10 +55,14 @@ def answer_health(health: ServiceHealth) -> bytes:
 
 
 class HealthServer:
-    """One HTTP listener per health check port, on all addresses of the node's namespace."""
+    """One HTTP listener per health check port, on all addresses of the node's namespace.
 
-    def __init__(self, netns: Path | None) -> None:
+    proxy_healthy: asked at each request whether the node's rules are in order.
+    """
+
+    def __init__(self, netns: Path | None, proxy_healthy: Callable[[], bool]) -> None:
         self._netns = netns
+        self._proxy_healthy = proxy_healthy
         self._listeners: dict[int, asyncio.Server] = {}
         self._health: Mapping[int, ServiceHealth] = {}
 
@@ -92,7 +97,7 @@ class HealthServer:
                 await reader.readuntil(b"\r\n\r\n")
                 health = self._health.get(port)
                 if health is not None:
-                    writer.write(answer_health(health))
+                    writer.write(answer_health(health, proxy_healthy=self._proxy_healthy()))
                     await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # a client that went away or sends nonsense gets no answer

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from netlab.command import Child, spawn
 from netlab.errors import ContainerError, HostError
 from netlab.runtime.recipe import DEFAULT_PATH
 from netlab.runtime.runtime_errors import runtime_message
@@ -81,7 +82,7 @@ async def launch(job: ConmonJob, *, settle: Callable[[int], None]) -> int:
     report_read, report_write = os.pipe()
     start_read, start_write = os.pipe()
     try:
-        process = await _spawn(job, report_write, start_read)
+        process = _spawn(job, report_write, start_read)
         os.close(report_write)
         report_write = -1
         settle(process.pid)
@@ -98,7 +99,7 @@ async def launch(job: ConmonJob, *, settle: Callable[[int], None]) -> int:
     return _pid_of(text, job.folder / "conmon.err")
 
 
-async def _spawn(job: ConmonJob, report: int, start: int) -> asyncio.subprocess.Process:
+def _spawn(job: ConmonJob, report: int, start: int) -> Child:
     (job.folder / "exits").mkdir(exist_ok=True)
     environment = {
         "PATH": DEFAULT_PATH,
@@ -108,14 +109,7 @@ async def _spawn(job: ConmonJob, report: int, start: int) -> asyncio.subprocess.
     # A file, not a pipe: conmon keeps it open for as long as the container lives.
     with (job.folder / "conmon.err").open("wb") as errors:
         try:
-            return await asyncio.create_subprocess_exec(
-                *conmon_argv(job),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=errors,
-                pass_fds=(report, start),
-                env=environment,
-            )
+            return spawn(conmon_argv(job), stderr=errors, pass_fds=(report, start), env=environment)
         except FileNotFoundError as error:
             raise HostError("conmon: not installed; run: sudo apt-get install conmon") from error
 

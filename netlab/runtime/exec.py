@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import struct
+import subprocess
 import tempfile
 import termios
 import tty as tty_mode
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netlab.api.streams import STDERR, STDOUT
+from netlab.command import Child, spawn
 from netlab.runtime.cgroups import Hierarchy, kill_session
 from netlab.runtime.descriptors import InputWriter, OutputReader
 from netlab.runtime.oci import OciCommand, exec_words
@@ -38,7 +40,7 @@ _DEFAULT_SIZE = (80, 24)
 class _Streams:
     """A started process with our ends of its streams; terminal is the pseudo-terminal's."""
 
-    process: asyncio.subprocess.Process
+    process: Child
     output: OutputReader
     stdin: InputWriter | None
     terminal: int | None
@@ -153,24 +155,24 @@ async def start_exec(
     command = oci.argv(*words, log=folder / "log")
     try:
         if tty:
-            streams = await _start_on_terminal(command, stdin=stdin)
+            streams = _start_on_terminal(command, stdin=stdin)
         else:
-            streams = await _start_on_pipes(command, stdin=stdin)
+            streams = _start_on_pipes(command, stdin=stdin)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return OciExec(streams, folder=folder, cgroup=cgroup, hierarchies=hierarchies)
 
 
-async def _start_on_pipes(command: Sequence[str], *, stdin: bool) -> _Streams:
+def _start_on_pipes(command: Sequence[str], *, stdin: bool) -> _Streams:
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
         out_read, out_write = _pipe(ours, theirs)
         err_read, err_write = _pipe(ours, theirs)
-        in_read, in_write = asyncio.subprocess.DEVNULL, None
+        in_read, in_write = subprocess.DEVNULL, None
         if stdin:
             in_write, in_read = _pipe(ours, theirs, reverse=True)
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=in_read, stdout=out_write, stderr=err_write, start_new_session=True
+        process = spawn(
+            command, stdin=in_read, stdout=out_write, stderr=err_write, start_new_session=True
         )
         ours.pop_all()
     return _Streams(
@@ -181,7 +183,7 @@ async def _start_on_pipes(command: Sequence[str], *, stdin: bool) -> _Streams:
     )
 
 
-async def _start_on_terminal(command: Sequence[str], *, stdin: bool) -> _Streams:
+def _start_on_terminal(command: Sequence[str], *, stdin: bool) -> _Streams:
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
         master, slave = os.openpty()
         ours.callback(os.close, master)
@@ -189,9 +191,7 @@ async def _start_on_terminal(command: Sequence[str], *, stdin: bool) -> _Streams
         _set_size(master, *_DEFAULT_SIZE)
         # Raw at once: what is typed before the runtime has set it so would be echoed twice.
         tty_mode.setraw(slave)
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
-        )
+        process = spawn(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
         ours.pop_all()
     return _Streams(
         process=process,

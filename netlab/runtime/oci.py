@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from netlab.command import spawn
 from netlab.errors import ContainerError
 from netlab.runtime.process import read_pid
 from netlab.runtime.runtime_errors import runtime_message
@@ -51,12 +52,7 @@ class OciCommand:
     async def _call(self, verb: str, bundle: Path, *words: str) -> None:
         # No pipes: a detached container inherits them, and reading would last as long as it.
         log = bundle / "oci.log"
-        process = await asyncio.create_subprocess_exec(
-            *self.argv(*words, log=log),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+        process = spawn(self.argv(*words, log=log))
         try:
             async with asyncio.timeout(_COMMAND_TIMEOUT_S):
                 code = await process.wait()

@@ -110,6 +110,17 @@ def test_an_address_the_machine_has_is_used(machine: Machine, host_lab: HostLab)
     assert machine.state() == before
 
 
+def test_the_route_to_services_goes_where_there_was_none(
+    machine: Machine, host_lab: HostLab
+) -> None:
+    machine.run("ip", "route", "del", "default")
+    before = machine.state()
+    host_lab.netlab("up", "--name", host_lab.name, "--node-ip", "192.168.77.2")
+    assert "10.96.0.0/12 dev uplink" in machine.run("ip", "route")
+    host_lab.down()
+    assert machine.state() == before
+
+
 def test_a_range_in_use_is_refused(machine: Machine, host_lab: HostLab) -> None:
     machine.run("ip", "route", "add", "10.244.3.0/24", "dev", "uplink")
     argv = [sys.executable, "-P", "-m", "netlab", "up", "--name", host_lab.name]

@@ -15,7 +15,9 @@ from netlab.api.tables.columns import (
     Cells,
     Column,
     Printer,
+    age_of,
     metadata,
+    name_of,
     part,
     wide,
 )
@@ -57,22 +59,14 @@ EVENT_COLUMNS = (
 )
 
 
-def _name(obj: Object) -> str:
-    return str(metadata(obj).get("name", ""))
-
-
-def _age(obj: Object, now: datetime) -> str:
-    return age(metadata(obj).get("creationTimestamp"), now)
-
-
 def node_cells(node: Object, now: datetime) -> Cells:
     """Return the cells of ``NODE_COLUMNS``."""
     info = part(node, "status", "nodeInfo")
     return [
-        _name(node),
+        name_of(node),
         _node_status(node),
         ",".join(node_roles(metadata(node).get("labels"))) or NONE,
-        _age(node, now),
+        age_of(node, now),
         info.get("kubeletVersion", ""),
         _node_address(node, "InternalIP"),
         _node_address(node, "ExternalIP"),
@@ -103,29 +97,29 @@ def _node_address(node: Object, type: str) -> str:
 def namespace_cells(namespace: Object, now: datetime) -> Cells:
     """Return the cells of ``NAMESPACE_COLUMNS``."""
     phase = part(namespace, "status").get("phase", "")
-    return [_name(namespace), phase, _age(namespace, now)]
+    return [name_of(namespace), phase, age_of(namespace, now)]
 
 
 def config_map_cells(config_map: Object, now: datetime) -> Cells:
     """Return the cells of ``CONFIG_MAP_COLUMNS``."""
     count = len(config_map.get("data") or ()) + len(config_map.get("binaryData") or ())
-    return [_name(config_map), count, _age(config_map, now)]
+    return [name_of(config_map), count, age_of(config_map, now)]
 
 
 def secret_cells(secret: Object, now: datetime) -> Cells:
     """Return the cells of ``SECRET_COLUMNS``."""
     count = len(secret.get("data") or ())
-    return [_name(secret), secret.get("type", ""), count, _age(secret, now)]
+    return [name_of(secret), secret.get("type", ""), count, age_of(secret, now)]
 
 
 def service_account_cells(service_account: Object, now: datetime) -> Cells:
     """Return the cells of ``SERVICE_ACCOUNT_COLUMNS``."""
-    return [_name(service_account), _age(service_account, now)]
+    return [name_of(service_account), age_of(service_account, now)]
 
 
 def lease_cells(lease: Object, now: datetime) -> Cells:
     """Return the cells of ``LEASE_COLUMNS``."""
-    return [_name(lease), part(lease, "spec").get("holderIdentity") or "", _age(lease, now)]
+    return [name_of(lease), part(lease, "spec").get("holderIdentity") or "", age_of(lease, now)]
 
 
 def event_cells(event: Object, now: datetime) -> Cells:
@@ -151,7 +145,7 @@ def event_cells(event: Object, now: datetime) -> Cells:
         str(event.get("message", "")).strip(),
         first,
         count,
-        _name(event),
+        name_of(event),
     ]
 
 

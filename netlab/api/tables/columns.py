@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from netlab.api.durations import age
 from netlab.api.label_text import NONE, format_label_selector, format_labels
 from netlab.api.view import Object
 
@@ -18,10 +19,12 @@ __all__ = [
     "Cells",
     "Column",
     "Printer",
+    "age_of",
     "format_label_selector",
     "format_labels",
     "join_with_more",
     "metadata",
+    "name_of",
     "part",
     "wide",
 ]
@@ -73,6 +76,16 @@ def metadata(obj: Object) -> Mapping[str, Any]:
     """Return the object's metadata; empty when there is none."""
     found: Mapping[str, Any] = obj.get("metadata") or {}
     return found
+
+
+def name_of(obj: Object) -> str:
+    """Return the NAME cell."""
+    return str(metadata(obj).get("name", ""))
+
+
+def age_of(obj: Object, now: datetime) -> str:
+    """Return the AGE cell."""
+    return age(metadata(obj).get("creationTimestamp"), now)
 
 
 def part(obj: Mapping[str, Any], *path: str) -> Any:

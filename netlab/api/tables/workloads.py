@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from netlab.api.durations import age
 from netlab.api.tables.columns import (
     AGE,
     NAME,
     Cells,
     Column,
     Printer,
+    age_of,
     format_label_selector,
     format_labels,
-    metadata,
+    name_of,
     part,
     wide,
 )
@@ -65,14 +65,6 @@ STATEFUL_SET_COLUMNS = (
 )
 
 
-def _name(obj: Object) -> str:
-    return str(metadata(obj).get("name", ""))
-
-
-def _age(obj: Object, now: datetime) -> str:
-    return age(metadata(obj).get("creationTimestamp"), now)
-
-
 def _names_and_images(obj: Object) -> list[str]:
     containers = part(obj, "spec", "template", "spec", "containers") or ()
     return [",".join(c.get(key, "") for c in containers) for key in ("name", "image")]
@@ -82,11 +74,11 @@ def replica_set_cells(replica_set: Object, now: datetime) -> Cells:
     """Return the cells of ``REPLICA_SET_COLUMNS``."""
     spec, status = part(replica_set, "spec"), part(replica_set, "status")
     return [
-        _name(replica_set),
+        name_of(replica_set),
         spec.get("replicas", 0),
         status.get("replicas", 0),
         status.get("readyReplicas", 0),
-        _age(replica_set, now),
+        age_of(replica_set, now),
         *_names_and_images(replica_set),
         format_label_selector(spec.get("selector")),
     ]
@@ -96,11 +88,11 @@ def deployment_cells(deployment: Object, now: datetime) -> Cells:
     """Return the cells of ``DEPLOYMENT_COLUMNS``."""
     spec, status = part(deployment, "spec"), part(deployment, "status")
     return [
-        _name(deployment),
+        name_of(deployment),
         f"{status.get('readyReplicas', 0)}/{spec.get('replicas', 0)}",
         status.get("updatedReplicas", 0),
         status.get("availableReplicas", 0),
-        _age(deployment, now),
+        age_of(deployment, now),
         *_names_and_images(deployment),
         format_label_selector(spec.get("selector")),
     ]
@@ -110,14 +102,14 @@ def daemon_set_cells(daemon_set: Object, now: datetime) -> Cells:
     """Return the cells of ``DAEMON_SET_COLUMNS``."""
     spec, status = part(daemon_set, "spec"), part(daemon_set, "status")
     return [
-        _name(daemon_set),
+        name_of(daemon_set),
         status.get("desiredNumberScheduled", 0),
         status.get("currentNumberScheduled", 0),
         status.get("numberReady", 0),
         status.get("updatedNumberScheduled", 0),
         status.get("numberAvailable", 0),
         format_labels(part(spec, "template", "spec").get("nodeSelector")),
-        _age(daemon_set, now),
+        age_of(daemon_set, now),
         *_names_and_images(daemon_set),
         format_label_selector(spec.get("selector")),
     ]
@@ -127,9 +119,9 @@ def stateful_set_cells(stateful_set: Object, now: datetime) -> Cells:
     """Return the cells of ``STATEFUL_SET_COLUMNS``."""
     spec, status = part(stateful_set, "spec"), part(stateful_set, "status")
     return [
-        _name(stateful_set),
+        name_of(stateful_set),
         f"{status.get('readyReplicas', 0)}/{spec.get('replicas', 0)}",
-        _age(stateful_set, now),
+        age_of(stateful_set, now),
         *_names_and_images(stateful_set),
     ]
 

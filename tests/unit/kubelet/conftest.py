@@ -231,6 +231,9 @@ class FakeRuntime:
     async def remove_sandbox(self, sandbox_id: str) -> None:
         self.calls.append("remove_sandbox")
         self.sandboxes.pop(sandbox_id, None)
+        inside = [c.id for c in self.containers.values() if c.sandbox_id == sandbox_id]
+        for container_id in inside:
+            del self.containers[container_id]
 
     async def list_sandboxes(self) -> list[SandboxStatus]:
         return list(self.sandboxes.values())

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from netlab.api.core import Node
+from netlab.api.release import go_architecture
 from netlab.errors import ApiError
 from netlab.kubelet.machine import (
     Machine,
     Pressure,
-    go_architecture,
     parse_meminfo,
     parse_os_release,
     read_machine,

@@ -10,10 +10,11 @@ import pytest
 from netlab.api.core import PodStatus
 from netlab.api.streams import LogOptions
 from netlab.errors import ApiError
-from netlab.kubelet.streams import log_container
+from netlab.kubelet.streams import LoggedContainer, log_container
 
 RUNNING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
 ENDED = {"terminated": {"exitCode": 1, "containerID": "netlab://old"}}
+ENDED_LAST = {"terminated": {"exitCode": 1, "containerID": "netlab://new"}}
 
 
 def waiting(reason: str) -> dict[str, Any]:
@@ -21,10 +22,11 @@ def waiting(reason: str) -> dict[str, Any]:
 
 
 FOUND = {
-    "running": (RUNNING, {}, False, "new"),
-    "ended": (ENDED, {}, False, "old"),
-    "in back-off": (waiting("CrashLoopBackOff"), ENDED, False, "old"),
-    "previous": (RUNNING, ENDED, True, "old"),
+    "running": (RUNNING, {}, False, LoggedContainer("new", 3)),
+    "ended": (ENDED, {}, False, LoggedContainer("old", 2)),
+    "in back-off": (waiting("CrashLoopBackOff"), ENDED_LAST, False, LoggedContainer("new", 3)),
+    "next one is being made": (waiting("Pulling"), ENDED, False, LoggedContainer("old", 2)),
+    "previous": (RUNNING, ENDED, True, LoggedContainer("old", 2)),
 }
 REFUSED = {
     "creating": (
@@ -51,8 +53,8 @@ REFUSED = {
 
 
 def make_status(state: dict[str, Any], last: dict[str, Any]) -> PodStatus:
-    status = {"name": "main", "containerID": "netlab://new", "state": state, "lastState": last}
-    return PodStatus.parse({"containerStatuses": [status]})
+    status = {"name": "main", "containerID": "netlab://new", "restartCount": 3}
+    return PodStatus.parse({"containerStatuses": [{**status, "state": state, "lastState": last}]})
 
 
 @pytest.mark.parametrize("name", FOUND)
@@ -85,6 +87,23 @@ async def test_logs_of_this_and_the_previous_container(world: Any) -> None:
         second.log_path.write_bytes(b"2026-01-01T00:00:00Z stdout F second\n")
         assert await read(world) == b"second\n"
         assert await read(world, previous=True) == b"first\n"
+
+
+@pytest.mark.parametrize("previous", [False, True])
+async def test_logs_outlive_the_containers_of_a_pod_that_has_ended(
+    world: Any, previous: bool
+) -> None:
+    async with world.running():
+        await world.add_pod(restartPolicy="OnFailure")
+        for code, text in ((1, "first"), (0, "second")):
+            state = world.runtime.container("main")
+            state.log_path.write_text(f"2026-01-01T00:00:00Z stdout F {text}\n")
+            world.runtime.end(state.id, code)
+            await world.settle()
+        assert world.status()["phase"] == "Succeeded"
+        assert not world.runtime.containers
+        expected = b"first\n" if previous else b"second\n"
+        assert await read(world, previous=previous) == expected
 
 
 async def test_following_begins_at_once_and_ends_with_the_container(world: Any) -> None:
@@ -140,7 +159,8 @@ EXEC_ERRORS = {
 async def test_exec_refusals(name: str, world: Any) -> None:
     pod, container, code, message = EXEC_ERRORS[name]
     async with world.running():
-        await world.add_pod(restartPolicy="Never")
+        containers = [{"name": name, "image": "alpine"} for name in ("main", "other")]
+        await world.add_pod(restartPolicy="Never", containers=containers)
         world.runtime.end(world.runtime.container("main").id, 0)
         await world.settle()
         with pytest.raises(ApiError) as caught:

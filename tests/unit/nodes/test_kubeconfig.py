@@ -5,7 +5,12 @@ import pytest
 import yaml
 
 from netlab.errors import UsageError
-from netlab.nodes.kubeconfig import kubeconfig_paths, merge_context, remove_context
+from netlab.nodes.kubeconfig import (
+    kubeconfig_paths,
+    merge_context,
+    remove_context,
+    replace_kubeconfig,
+)
 
 OTHER = {
     "apiVersion": "v1",
@@ -72,3 +77,20 @@ def test_a_file_of_something_else_is_refused_and_kept(tmp_path: Path) -> None:
 def test_the_variable_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "/a/one:/b/two")
     assert kubeconfig_paths() == [Path("/a/one")]
+
+
+def test_a_link_to_the_file_stays_a_link(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "config"
+    real.write_text(yaml.safe_dump(OTHER))
+    link.symlink_to(real)
+    _merge(link)
+    assert link.is_symlink()
+    assert yaml.safe_load(real.read_text())["current-context"] == "netlab"
+
+
+def test_a_file_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        replace_kubeconfig(path, "text", mode=0o600)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["config"]
