@@ -6,7 +6,7 @@ Run as root:
 
 Labs are sandboxed, have names of their own and are taken down afterwards; the kubeconfig is a
 temporary one. Everything is asked for as a user would: the command line, HTTPS, watches. Floors
-are measured in the same run, in turns where a sample is short. About three minutes.
+are measured in the same run, in turns where a sample is short. About two minutes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
 import uvloop
 
@@ -45,15 +44,12 @@ PARTS = ("up", "pods", "services")
 PUBLISHED_UP = "< 1.5 s (kube-apiserver + etcd + controllers 2 s, k3d 20 s, kind 33 s)"
 
 
-class Rows(list[Row]):
-    """Rows that are told on standard error as they come: a run takes minutes."""
-
-    def __iadd__(self, more: Iterable[Row]) -> Self:
-        new = list(more)
-        for row in new:
-            print(row.line(), file=sys.stderr, flush=True)
-        self.extend(new)
-        return self
+def told(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows after telling them on standard error: a run takes minutes."""
+    found = list(rows)
+    for row in found:
+        print(row.line(), file=sys.stderr, flush=True)
+    return found
 
 
 def _python_s(program: str) -> float:
@@ -123,17 +119,17 @@ async def one_lab(hand: ByHand, folder: Path, parts: list[str], quick: bool) -> 
     kubeconfig = folder / "kubeconfig"
     netlab(name, "up", "--sandbox", kubeconfig=kubeconfig)
     samples = 5 if quick else 20
-    rows = Rows()
+    rows: list[Row] = []
     try:
         async with lab_client(name) as lab:
             await asyncio.sleep(1)
-            rows += memory_at_rest(lab)
+            rows += told(memory_at_rest(lab))
             if "pods" in parts:
-                rows += await one_pod(lab, hand, samples)
-                rows += await many_pods(lab, hand)
-                rows += await first_answer(lab, hand, samples // 2)
+                rows += told(await one_pod(lab, hand, samples))
+                rows += told(await many_pods(lab, hand))
+                rows += told(await first_answer(lab, hand, samples // 2))
             if "services" in parts:
-                rows.extend(await services(lab, folder, samples, 1500 if quick else 5000))
+                rows += await services(lab, folder, samples, 1500 if quick else 5000)
     finally:
         netlab(name, "down", kubeconfig=kubeconfig)
     return rows
@@ -141,27 +137,27 @@ async def one_lab(hand: ByHand, folder: Path, parts: list[str], quick: bool) -> 
 
 async def services(lab: LiveLab, folder: Path, samples: int, count: int) -> list[Row]:
     """Names and rules with few Services, then with many."""
-    rows = Rows()
-    rows += await dns_freshness(lab, samples, when="few Services")
-    rows += await endpoint_change(lab, samples // 2, when="few Services")
-    rows += await make_services(lab, 0, DNS_NAMES)
-    rows += await dns_rate(lab, folder, rounds=3, seconds=2)
-    rows += await make_services(lab, DNS_NAMES, count)
-    rows += await memory_with_services(lab, count)
-    rows += await dns_freshness(lab, samples, when=f"{count:,} Services")
-    rows += await endpoint_change(lab, samples // 4, when=f"{count:,} Services")
+    rows: list[Row] = []
+    rows += told(await dns_freshness(lab, samples, when="few Services"))
+    rows += told(await endpoint_change(lab, samples // 2, when="few Services"))
+    rows += told(await make_services(lab, 0, DNS_NAMES))
+    rows += told(await dns_rate(lab, folder, rounds=3, seconds=2))
+    rows += told(await make_services(lab, DNS_NAMES, count))
+    rows += told(await memory_with_services(lab, count))
+    rows += told(await dns_freshness(lab, samples, when=f"{count:,} Services"))
+    rows += told(await endpoint_change(lab, samples // 4, when=f"{count:,} Services"))
     return rows
 
 
 async def measure(parts: list[str], quick: bool) -> list[Row]:
-    rows = Rows()
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="netlab-bench-") as name:
         folder = Path(name)
         async with by_hand() as hand:
             if "up" in parts:
-                rows += await up_and_down(hand, folder / "kubeconfig", 3 if quick else 7)
+                rows += told(await up_and_down(hand, folder / "kubeconfig", 3 if quick else 7))
             if {"pods", "services"} & set(parts):
-                rows.extend(await one_lab(hand, folder, parts, quick))
+                rows += await one_lab(hand, folder, parts, quick)
     return rows
 
 

@@ -174,7 +174,8 @@ def upgrade_protocol(request: web.BaseRequest, subresource: str) -> str:
     """
     upgrade = request.headers.get("Upgrade", "")
     if subresource != "exec":
-        raise bad_request(f"{subresource} is not served by this version of netlab")
+        instead = ": use kubectl exec" if subresource == "attach" else ""
+        raise bad_request(f"{subresource} is not served by this version of netlab{instead}")
     if not upgrade:
         raise bad_request("Upgrade request required")
     if upgrade.lower() != "websocket":

@@ -16,6 +16,8 @@ from netlab.nodes.labs import known_labs, load_config
 from netlab.nodes.process import running_daemon
 
 TIMEOUT_S = 5
+NOT_COMPONENTS = ("ping", "shutdown")
+"""Checks of /readyz that are no parts of a cluster; both are told only when they fail."""
 
 
 @click.command("status", short_help="Tell how a lab is.")
@@ -93,6 +95,8 @@ def _components(text: str) -> list[dict[str, Any]]:
             name, _, rest = line[3:].partition(" ")
             healthy = line[1] == "+"
             message = "" if healthy else rest.removeprefix("failed: ")
+            if healthy and name in NOT_COMPONENTS:
+                continue
             components.append({"name": name, "healthy": healthy, "message": message})
     return components
 

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Network
 
 from netlab.cni.plugin import PodNetwork
 from netlab.config import RUN_ROOT, STATE_ROOT, LabConfig
@@ -64,6 +65,9 @@ async def _remove_lab(config: LabConfig) -> None:
             await attempt(lambda: Iptables(None).remove_empty_tables(before))
     for entry in host_ledger(config).newest_first():
         await attempt(lambda entry=entry: _undo(config, entry.what, entry.name, entry.before))  # type: ignore[misc]
+    if config.netns is not None:
+        # also when the ledger was lost with the rest of the run folder
+        await attempt(lambda: remove_netns(config.netns_name))
     if problems:
         raise NetlabError("not everything could be removed: " + "; ".join(problems))
     _remove_folders(config)
@@ -90,6 +94,8 @@ async def _undo(config: LabConfig, what: str, name: str, before: str) -> None:
         await remove_netns(name)
     elif what == "link":
         await call_links(None, lambda links: links.remove_link(name))
+    elif what == "route" and config.netns is None:
+        await call_links(None, lambda links: links.remove_route(IPv4Network(name)))
     elif what == "sysctl" and config.netns is None:
         # a sysctl of a link that is gone is gone with it
         with contextlib.suppress(NetworkError):

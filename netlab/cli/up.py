@@ -99,6 +99,11 @@ def up(
             if known is None:
                 raise HostError(f"{error}; its log: {_give_up(config)}") from error
             raise HostError(f"{error}; its log: {_log_path(config)}") from error
+        except KeyboardInterrupt:
+            flag = "" if config.name == DEFAULT_NAME else f" --name {config.name}"
+            goes_on = f"The lab goes on starting; 'netlab down{flag}' removes it."
+            click.echo(f"\n{goes_on}", err=True)
+            raise
     for path in _merge(config):
         say(f"Set kubectl context to {config.context!r} in {path}")
     say(f"Ready after {time.monotonic() - start:.2f} s.")
@@ -233,12 +238,13 @@ def _stop_at_failure(findings: Iterable[Finding]) -> None:
 def start_daemon(config: LabConfig, say: Callable[[str], None]) -> None:
     """Start the daemon and pass its steps to ``say`` until it is ready.
 
+    When somebody else's daemon of that name was faster, that one is waited for.
     Raises: HostError when the daemon could not start the lab.
     """
     reader, writer = os.pipe()
     arguments = [str(config_path(config.name)), str(writer)]
     with _log_path(config).open("ab") as log:
-        subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-P", "-m", "netlab.daemon", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -253,7 +259,11 @@ def start_daemon(config: LabConfig, say: Callable[[str], None]) -> None:
         last = report
         if report.step:
             say(f" \u2713 {report.step:<52} {report.seconds:5.2f} s")
-    if not last.ready:
+    other = running_daemon(config)
+    if not last.ready and other is not None and other.pid != process.pid:
+        say(f'Another "netlab up" starts lab "{config.name}"; waiting for it.')
+        _wait_until_served(config)
+    elif not last.ready:
         reason = last.error or f"the daemon ended while starting: {_last_line(_log_path(config))}"
         raise HostError(f"lab {config.name}: {reason}")
 

@@ -89,6 +89,7 @@ class PodWorker:
         self._refresh_due = False
         self._pod_ip = pod.status.pod_ip if pod is not None else ""
         self._failures_in_row = 0
+        self._makes_failed = 0
         self._back_offs = BackOffTeller(parts.events)
 
     @property
@@ -144,18 +145,21 @@ class PodWorker:
         except* (NetlabError, OSError) as group:
             for error in group.exceptions:
                 log.warning("pod %s/%s: %s", self.identity.namespace, self.identity.name, error)
-            plan = Plan(recheck_at=self._retry_at())
+            plan = self._plan_after_failure()
         except* Exception:
             # a fault in the care of one pod must not end the care of the others
             log.exception("pod %s/%s", self.identity.namespace, self.identity.name)
-            plan = Plan(recheck_at=self._retry_at())
+            plan = self._plan_after_failure()
         else:
             self._failures_in_row = 0
         return plan
 
-    def _retry_at(self) -> datetime:
-        delay_s = min(FIRST_RETRY_S * 2.0**self._failures_in_row, LONGEST_RETRY_S)
+    def _plan_after_failure(self) -> Plan:
         self._failures_in_row += 1
+        return Plan(recheck_at=self._retry_at(self._failures_in_row))
+
+    def _retry_at(self, failures: int) -> datetime:
+        delay_s = min(FIRST_RETRY_S * 2.0 ** (failures - 1), LONGEST_RETRY_S)
         return self._parts.clock.now() + timedelta(seconds=delay_s)
 
     async def _sleep_until(self, moment: datetime | None) -> None:
@@ -319,11 +323,13 @@ class PodWorker:
                 making = [self._prepare_volumes(pod)]
             outcomes = list(await asyncio.gather(*making))
         if all(outcomes):
-            self._failures_in_row = 0
+            self._makes_failed = 0
             self._remember(pod_failure=None)
             return True
-        now = self._parts.clock.now()
-        self._remember(pod_failure=Failure(CREATING, now, self._retry_at()))
+        # counted apart: a pass in which something could not be made is no failed pass
+        self._makes_failed += 1
+        retry_at = self._retry_at(self._makes_failed)
+        self._remember(pod_failure=Failure(CREATING, self._parts.clock.now(), retry_at))
         return False
 
     async def _create_sandbox(self, pod: Pod, step: CreateSandbox) -> bool:

@@ -15,11 +15,11 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-What: TypeAlias = Literal["netns", "link", "sysctl", "rules", "kubeconfig", "folder"]
+What: TypeAlias = Literal["netns", "link", "route", "sysctl", "rules", "kubeconfig"]
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One change. name: the namespace, link, sysctl, file or folder; before: its earlier value."""
+    """One change. name: namespace, link, route, sysctl or file; before: its earlier value."""
 
     what: What
     name: str

@@ -28,6 +28,7 @@ from netlab.nodes.ledger import Ledger
 FABRIC_BRIDGE = "netlab0"
 FABRIC_MTU_BYTES = 1500
 RESOLVED_CONF = Path("/run/systemd/resolve/resolv.conf")
+DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
 BR_NETFILTER = Path("/proc/sys/net/bridge")
 
 _SANDBOX_RESOLV_CONF = "# A sandboxed lab has no connection, so there is no resolver to ask.\n"
@@ -68,8 +69,11 @@ async def prepare_node(config: LabConfig, ledger: Ledger) -> None:
     needs_bridge = await call_links(
         config.netns, lambda links: _lacks(links, config) or links.exists(FABRIC_BRIDGE)
     )
-    if needs_bridge and config.netns is None:
-        ledger.record("link", FABRIC_BRIDGE)
+    if config.netns is None:
+        if needs_bridge:
+            ledger.record("link", FABRIC_BRIDGE)
+        if await call_links(None, _lacks_default_route):
+            ledger.record("route", str(config.service_cidr))
     await call_links(config.netns, lambda links: _address_node(links, config, needs_bridge))
 
 
@@ -112,13 +116,16 @@ def _lacks(links: Links, config: LabConfig) -> bool:
     return all(address.ip != config.node_ip for address in links.addresses())
 
 
+def _lacks_default_route(links: Links) -> bool:
+    return all(route.destination != DEFAULT_ROUTE for route in links.routes())
+
+
 def _address_node(links: Links, config: LabConfig, needs_bridge: bool) -> None:
     links.ensure_link_up("lo")
     if needs_bridge:
         links.ensure_bridge(FABRIC_BRIDGE, mtu_bytes=FABRIC_MTU_BYTES)
         links.ensure_address(FABRIC_BRIDGE, config.node_address)
-    default = IPv4Network("0.0.0.0/0")
-    if any(route.destination == default for route in links.routes()):
+    if not _lacks_default_route(links):
         return
     for link in links.links():
         if any(address.ip == config.node_ip for address in links.addresses(link.name)):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,29 @@ def test_up_again_is_harmless_and_other_settings_are_refused(unstarted_lab: Lab)
     done = unstarted_lab.run([*argv, "--pod-cidr", "10.10.0.0/16"], check=False)
     assert done.returncode == 1
     assert "exists with other settings" in done.stderr
+
+
+def test_two_ups_at_the_same_time_agree_on_one_lab(unstarted_lab: Lab) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        said = [one.result() for one in [threads.submit(unstarted_lab.up) for _ in range(2)]]
+    assert all("Ready after" in each for each in said)
+    assert "kube-dns" in unstarted_lab.kubectl("get", "svc", "-n", "kube-system")
+
+
+def test_down_after_somebody_removed_the_run_folder(unstarted_lab: Lab) -> None:
+    unstarted_lab.up()
+    # what is mounted there stays, as it would for anybody who removes the folder
+    shutil.rmtree(f"/run/netlab/{unstarted_lab.name}", ignore_errors=True)
+    unstarted_lab.down()
+    assert traces_of(unstarted_lab.name) == NOTHING
+
+
+def test_kubectl_on_the_node_speaks_to_its_own_lab(unstarted_lab: Lab) -> None:
+    unstarted_lab.up()
+    unstarted_lab.kubectl("config", "unset", "current-context")
+    said = unstarted_lab.node("kubectl", "config", "current-context").stdout
+    assert said == f"{unstarted_lab.context}\n"
+    assert "node0 " in unstarted_lab.node("kubectl", "get", "nodes").stdout
 
 
 def test_the_settings_are_used(unstarted_lab: Lab) -> None:

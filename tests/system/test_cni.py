@@ -147,4 +147,5 @@ async def test_teardown_leaves_foreign_rules_and_links(tmp_path: Path) -> None:
         assert lines == {(), ("-s 10.244.9.9/32 -j RETURN",)}
         names = {link.name for link in await call_links(node.netns, lambda links: links.links())}
         assert names == {"lo", "nodelink"}
-        assert await read_sysctl(node.netns, "net.ipv4.ip_forward") == "1"  # the ledger has its old value
+        # the ledger has its old value, and whoever reads that puts it back
+        assert await read_sysctl(node.netns, "net.ipv4.ip_forward") == "1"

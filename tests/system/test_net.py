@@ -44,7 +44,7 @@ async def test_namespace_is_seen_by_iproute2(netns: Path) -> None:
 async def test_removing_a_namespace_twice_and_after_a_crash(netns: Path) -> None:
     await remove_netns(netns.name)
     await remove_netns(netns.name)
-    netns.touch()  # noqa: ASYNC240 - killed between making the file and the mount
+    netns.touch()
     assert not is_netns(netns)
     await remove_netns(netns.name)
     assert netns.name not in list_netns()

@@ -138,7 +138,7 @@ async def test_change_reaches_the_kernel_in_time(tmp_path: Path) -> None:
         first = agent.last_sync
         started = time.monotonic()
         client.put(slice_object("10.244.0.10"))
-        while agent.last_sync is first:  # noqa: ASYNC110 - what is measured is this very moment
+        while agent.last_sync is first:
             await asyncio.sleep(0.001)
         assert time.monotonic() - started < 0.1
         text = await node.run(node.netns, "iptables-save", "-t", "nat")

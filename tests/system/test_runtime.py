@@ -216,7 +216,7 @@ async def test_a_closed_exec_kills_its_process_and_leaks_nothing(lab):
     async with lab.runtime() as runtime:
         sandbox = await runtime.run_sandbox(lab.sandbox())
         container = await start(runtime, sandbox, lab.container("sleep", "99"))
-        descriptors = len(list(Path("/proc/self/fd").iterdir()))  # noqa: ASYNC240
+        descriptors = len(list(Path("/proc/self/fd").iterdir()))
         for tty in (False, True):
             process = await runtime.exec(
                 container, ["sh", "-c", "echo a; sleep 55"], stdin=True, tty=tty
@@ -229,7 +229,7 @@ async def test_a_closed_exec_kills_its_process_and_leaks_nothing(lab):
             assert (await run_in(runtime, container, "true"))[0] == 0
         _, seen, _ = await run_in(runtime, container, "ps")
         assert "sleep 55" not in seen
-        assert len(list(Path("/proc/self/fd").iterdir())) == descriptors  # noqa: ASYNC240
+        assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
         folder = lab.run_dir / "runtime" / "containers" / container
         assert not list(folder.glob("exec-*"))
         await runtime.stop_container(container, grace_period_s=0)

@@ -346,7 +346,7 @@ async def test_a_reader_that_goes_away_ends_its_watch(lab, http):
     assert len(running) == 1
     response.close()
     async with asyncio.timeout(5):
-        while running:  # noqa: ASYNC110  the server has no event to wait for
+        while running:
             await asyncio.sleep(0)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from netlab.api.kinds import CONFIG_MAP, POD, SERVICE_ACCOUNT
 from netlab.errors import ApiError, ImageError
+from netlab.kubelet.mounts import PodMounts
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -511,6 +513,23 @@ async def test_an_unknown_volume_kind_is_told(world):
         )
         assert ("FailedMount", text) in world.api.events()
         assert world.status()["phase"] == "Pending"
+
+
+async def test_a_volume_that_fails_on_is_tried_less_and_less_often(world, monkeypatch):
+    tries = []
+    prepare = PodMounts.prepare
+
+    async def counting(self, pod):
+        tries.append(world.clock.now())
+        return await prepare(self, pod)
+
+    monkeypatch.setattr(PodMounts, "prepare", counting)
+    async with world.running():
+        await world.add_pod(volumes=[{"name": "disk", "nfs": {"server": "x", "path": "/"}}])
+        for _ in range(30):
+            await world.pass_time(0.5)
+    waits_s = [(after - before).total_seconds() for before, after in pairwise(tries)]
+    assert waits_s == [0.5, 1.0, 2.0, 4.0]
 
 
 async def test_a_fault_in_one_pod_spares_the_others(world, caplog):

@@ -159,7 +159,7 @@ EXEC_ERRORS = {
 async def test_exec_refusals(name: str, world: Any) -> None:
     pod, container, code, message = EXEC_ERRORS[name]
     async with world.running():
-        containers = [{"name": name, "image": "alpine"} for name in ("main", "other")]
+        containers = [{"name": name, "image": "busybox"} for name in ("main", "other")]
         await world.add_pod(restartPolicy="Never", containers=containers)
         world.runtime.end(world.runtime.container("main").id, 0)
         await world.settle()

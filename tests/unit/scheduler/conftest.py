@@ -25,7 +25,7 @@ from netlab.store.store import open_store
 async def eventually(check: Callable[[], Any], timeout_s: float = 5.0) -> Any:
     """Return the first true result of ``await check()``."""
     async with asyncio.timeout(timeout_s):
-        while not (result := await check()):  # noqa: ASYNC110 - any state is waited for
+        while not (result := await check()):
             await asyncio.sleep(0.002)
     return result
 
