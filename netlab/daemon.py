@@ -19,7 +19,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -29,6 +31,7 @@ from netlab.api.streams import NodeConnection
 from netlab.apiserver.assembly import ControlPlane, assemble
 from netlab.apiserver.bootstrap import ensure_system_objects
 from netlab.apiserver.expiry import run_event_expiry
+from netlab.apiserver.information import Check
 from netlab.apiserver.local import LocalClient
 from netlab.apiserver.pki import Pki, ensure_pki
 from netlab.apiserver.requests import UserInfo
@@ -55,8 +58,36 @@ from netlab.store.store import Store, open_store
 
 log = logging.getLogger("netlab.daemon")
 
-STARTUP_LIMIT_S = 60
+STEP_LIMIT_S = 60
+COMPONENTS = ("controller-manager", "scheduler", "kubelet", "kube-proxy")
 DNS_QUESTION = "kubernetes.default.svc"
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """Everything that runs beside the API server."""
+
+    runtime: OciRuntime
+    network: PodNetwork
+    kubelet: Kubelet
+    proxy: ProxyAgent
+    controllers: ControllerManager
+    scheduler: Scheduler
+
+    async def synced(self) -> None:
+        """Return when those that watch objects have seen all of them."""
+        await self.controllers.synced.wait()
+        await self.scheduler.synced.wait()
+        await self.proxy.synced.wait()
+
+    def checks(self) -> dict[str, Check]:
+        """What ``/readyz`` and ``netlab status`` look at."""
+        return {
+            "controller-manager": self.controllers.synced.is_set,
+            "scheduler": self.scheduler.synced.is_set,
+            "kubelet": self.kubelet.ready.is_set,
+            "kube-proxy": self.proxy.healthy,
+        }
 
 
 class Daemon:
@@ -67,10 +98,7 @@ class Daemon:
         self._progress = progress
         self._clock = clock
         self._ledger = host_ledger(config)
-        self._kubelet: Kubelet | None = None
-        self._proxy: ProxyAgent | None = None
-        self._controllers: ControllerManager | None = None
-        self._scheduler: Scheduler | None = None
+        self._parts: Components | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start all components, report when they work, and run until ``stop`` is set.
@@ -105,13 +133,7 @@ class Daemon:
             pki,
             self._clock,
             connections=self._connection,
-            checks={
-                "apiserver": lambda: True,
-                "controller-manager": lambda: _is_set(self._controllers),
-                "scheduler": lambda: _is_set(self._scheduler),
-                "kubelet": lambda: self._kubelet is not None and self._kubelet.ready.is_set(),
-                "kube-proxy": lambda: self._proxy is not None and self._proxy.healthy(),
-            },
+            checks={name: partial(self._is_well, name) for name in COMPONENTS},
         )
         await ensure_system_objects(_client(plane, "apiserver"), self._config)
         async with plane.server.serve(await self._listen()):
@@ -150,17 +172,32 @@ class Daemon:
             key_pem=key_pem,
         )
 
+    def _is_well(self, component: str) -> bool:
+        return self._parts is not None and self._parts.checks()[component]()
+
     def _connection(self, node: str) -> NodeConnection | None:
-        if self._kubelet is None or node != self._config.node_name:
+        if self._parts is None or node != self._config.node_name:
             return None
-        return self._kubelet.connection
+        return self._parts.kubelet.connection
 
     async def _run_components(self, plane: ControlPlane, pki: Pki) -> None:
-        config, clock = self._config, self._clock
         started_s = time.monotonic()
-        runtime = OciRuntime(
-            run_dir=config.run_dir, state_dir=config.state_dir, lab_name=config.name, clock=clock
-        )
+        parts = self._build(plane, pki)
+        self._parts = parts
+        async with parts.runtime, asyncio.TaskGroup() as group:
+            group.create_task(run_event_expiry(_client(plane, "apiserver"), self._clock))
+            group.create_task(parts.controllers.run())
+            group.create_task(parts.scheduler.run())
+            group.create_task(parts.kubelet.run())
+            group.create_task(parts.proxy.run())
+            group.create_task(parts.network.guard(self._clock))
+            await _ensure_objects(_client(plane, "apiserver"), self._config)
+            await self._wait_until_ready(parts, started_s)
+            self._progress.ready()
+
+    def _build(self, plane: ControlPlane, pki: Pki) -> Components:
+        """Make all components; none of them runs yet."""
+        config, clock = self._config, self._clock
         network = PodNetwork(
             netns=config.netns,
             pod_cidr=config.node_pod_cidr,
@@ -169,11 +206,10 @@ class Daemon:
             state_dir=config.state_dir / "cni",
             record=self._record_sysctl,
         )
-        self._controllers = ControllerManager(
-            _client(plane, "kube-controller-manager"), clock, ca_pem=pki.ca_pem.decode()
+        runtime = OciRuntime(
+            run_dir=config.run_dir, state_dir=config.state_dir, lab_name=config.name, clock=clock
         )
-        self._scheduler = Scheduler(_client(plane, "kube-scheduler"), clock)
-        self._kubelet = Kubelet(
+        kubelet = Kubelet(
             client=_client(plane, f"node:{config.node_name}", "system:nodes"),
             runtime=runtime,
             network=network,
@@ -184,7 +220,7 @@ class Daemon:
             pod_cidr=config.node_pod_cidr,
             resolv_conf=node_resolv_conf(config),
         )
-        self._proxy = ProxyAgent(
+        proxy = ProxyAgent(
             _client(plane, "kube-proxy"),
             node_name=config.node_name,
             node_ip=config.node_ip,
@@ -193,38 +229,37 @@ class Daemon:
             clock=clock,
             record=self._record_sysctl,
         )
-        async with runtime, asyncio.TaskGroup() as group:
-            group.create_task(run_event_expiry(_client(plane, "apiserver"), clock))
-            group.create_task(self._controllers.run())
-            group.create_task(self._scheduler.run())
-            group.create_task(self._kubelet.run())
-            group.create_task(self._proxy.run())
-            group.create_task(network.guard(clock))
-            async with asyncio.timeout(STARTUP_LIMIT_S):
-                await _ensure_objects(_client(plane, "apiserver"), config)
-                await self._controllers.synced.wait()
-                await self._scheduler.synced.wait()
-                await self._proxy.synced.wait()
-                self._progress.told("Starting controllers, scheduler and kube-proxy", started_s)
-                await self._kubelet.ready.wait()
-                self._progress.told(f"Waiting until node {config.node_name} is ready", started_s)
-                await wait_for_dns(
-                    config.netns,
-                    config.dns_service_ip,
-                    f"{DNS_QUESTION}.{config.cluster_domain}",
-                    clock,
-                )
-                self._progress.told(
-                    f"Waiting until DNS answers on {config.dns_service_ip}", started_s
-                )
-            self._progress.ready()
+        controllers = ControllerManager(
+            _client(plane, "kube-controller-manager"), clock, ca_pem=pki.ca_pem.decode()
+        )
+        scheduler = Scheduler(_client(plane, "kube-scheduler"), clock)
+        return Components(runtime, network, kubelet, proxy, controllers, scheduler)
+
+    async def _wait_until_ready(self, parts: Components, started_s: float) -> None:
+        """Tell each step when it is done.
+
+        Raises: HostError naming the step that was not done in time.
+        """
+        config = self._config
+        question = f"{DNS_QUESTION}.{config.cluster_domain}"
+        steps: list[tuple[str, Callable[[], Awaitable[object]]]] = [
+            ("Starting controllers, scheduler and kube-proxy", parts.synced),
+            (f"Waiting until node {config.node_name} is ready", parts.kubelet.ready.wait),
+            (
+                f"Waiting until DNS answers on {config.dns_service_ip}",
+                lambda: wait_for_dns(config.netns, config.dns_service_ip, question, self._clock),
+            ),
+        ]
+        for text, done in steps:
+            try:
+                async with asyncio.timeout(STEP_LIMIT_S):
+                    await done()
+            except TimeoutError as error:
+                raise HostError(f"not done within {STEP_LIMIT_S} s: {text}") from error
+            self._progress.told(text, started_s)
 
     def _record_sysctl(self, name: str, before: str) -> None:
         self._ledger.record("sysctl", name, before)
-
-
-def _is_set(component: ControllerManager | Scheduler | None) -> bool:
-    return component is not None and component.synced.is_set()
 
 
 def _client(plane: ControlPlane, name: str, group: str = "system:masters") -> Client:
@@ -260,8 +295,6 @@ def _reason(error: BaseException) -> str:
         error = error.exceptions[0]
     if isinstance(error, NetlabError):
         return str(error)
-    if isinstance(error, TimeoutError):
-        return f"not everything worked within {STARTUP_LIMIT_S} s"
     return f"{type(error).__name__}: {error}"
 
 

@@ -159,14 +159,21 @@ async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> Asy
         while True:
             async with asyncio.timeout(WATCH_IDLE_S):
                 size = int((await reader.readuntil(b"\r\n")).split(b";")[0], 16)
-            piece = await reader.readexactly(size + 2)
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                piece = await reader.readexactly(size + 2)
             if size == 0:
                 return
             yield piece[:-2]
     elif "content-length" in headers:
-        yield await reader.readexactly(int(headers["content-length"]))
+        async with asyncio.timeout(LIST_TIMEOUT_S):
+            whole = await reader.readexactly(int(headers["content-length"]))
+        yield whole
     else:
-        while piece := await reader.read(1 << 16):
+        while True:
+            async with asyncio.timeout(WATCH_IDLE_S):
+                piece = await reader.read(1 << 16)
+            if not piece:
+                return
             yield piece
 
 
