@@ -40,6 +40,8 @@ class Sandboxes:
         self._machine = machine
         self._watcher = watcher
         self._records: dict[str, SandboxRecord] = {}
+        # built once: the kubelet lists all sandboxes each time it looks at one pod
+        self._configs: dict[str, SandboxConfig] = {}
         self._pids: dict[str, int] = {}
 
     def adopt(self) -> None:
@@ -51,6 +53,7 @@ class Sandboxes:
                 remove_tree(folder)
                 continue
             self._records[record.id] = record
+            self._configs[record.id] = record.config
             self._watch(record, read_pid(folder / "pid"))
 
     def groups(self) -> set[str]:
@@ -84,6 +87,7 @@ class Sandboxes:
             )
             raise
         self._records[sandbox_id] = record
+        self._configs[sandbox_id] = config
         self._watch(record, pid)
         return sandbox_id
 
@@ -107,6 +111,7 @@ class Sandboxes:
         )
         self._watcher.forget(sandbox_id)
         self._records.pop(sandbox_id, None)
+        self._configs.pop(sandbox_id, None)
         self._pids.pop(sandbox_id, None)
 
     def statuses(self) -> list[SandboxStatus]:
@@ -149,7 +154,7 @@ class Sandboxes:
         running = self._watcher.is_running(record.id)
         return SandboxStatus(
             id=record.id,
-            config=record.config,
+            config=self._configs[record.id],
             phase=ContainerPhase.RUNNING if running else ContainerPhase.EXITED,
             pid=self._pids.get(record.id, 0) if running else 0,
             created_at=record.created_at,
