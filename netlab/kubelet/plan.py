@@ -22,6 +22,7 @@ from netlab.api.core import Container, Pod
 from netlab.kubelet.backoff import BackOff, format_delay, next_back_off, remaining_s
 from netlab.kubelet.steps import (
     CREATING,
+    ERROR_SHOWN_S,
     CreateSandbox,
     Failure,
     FinishDeletion,
@@ -73,7 +74,7 @@ class _Decision:
     @property
     def ended(self) -> bool:
         """True when the container has ended for good."""
-        return not self.running and self.start is None and self.waiting is None
+        return not (self.running or self.start or self.waiting or self.recheck_at)
 
 
 def _decide(
@@ -100,8 +101,10 @@ def _decide(
         ended = latest.finished_at or latest.created_at
         left_s = remaining_s(back_off, ended, now)
         if left_s > 0 and back_off is not None:
-            return _decide_back_off(pod, name, back_off, failure, left_s, now)
+            return _decide_back_off(pod, latest, back_off, failure, now)
+        shown = failure.waiting(now) if failure else _shown_of_ended(pod, latest, back_off, now)
         back_off = next_back_off(back_off, ended, now)
+        return _Decision(name, start=StartContainer(container, attempt, back_off), waiting=shown)
     return _Decision(
         name, before, StartContainer(container, attempt, back_off), failure_shown(failure, now)
     )
@@ -123,23 +126,34 @@ def _decide_running(pod: Pod, container: Container, state: ContainerState) -> _D
 
 
 def _decide_back_off(
-    pod: Pod,
-    name: str,
-    back_off: BackOff,
-    failure: Failure | None,
-    left_s: float,
-    now: datetime,
+    pod: Pod, latest: ContainerState, back_off: BackOff, failure: Failure | None, now: datetime
 ) -> _Decision:
-    recheck_at = now + timedelta(seconds=left_s)
+    ended = latest.finished_at or latest.created_at
+    recheck_at = now + timedelta(seconds=remaining_s(back_off, ended, now))
     if failure is not None and now < failure.shown_until:
-        return _Decision(
-            name, waiting=failure.shown, recheck_at=min(failure.shown_until, recheck_at)
-        )
+        waiting: Waiting | None = failure.shown
+        boundary = failure.shown_until
+    else:
+        waiting = _shown_of_ended(pod, latest, back_off, now)
+        boundary = recheck_at if waiting else ended + timedelta(seconds=ERROR_SHOWN_S)
+    return _Decision(latest.name, waiting=waiting, recheck_at=min(boundary, recheck_at))
+
+
+def _shown_of_ended(
+    pod: Pod, latest: ContainerState, back_off: BackOff | None, now: datetime
+) -> Waiting | None:
+    """Return what an ended container waits for; None shows how it ended (Error, Completed).
+
+    That is seen for a while before the wait, and until a restart that needs none.
+    """
+    ended = latest.finished_at or latest.created_at
+    if back_off is None or now < ended + timedelta(seconds=ERROR_SHOWN_S):
+        return None
     message = (
-        f"back-off {format_delay(back_off.delay_s)} restarting failed container={name} "
+        f"back-off {format_delay(back_off.delay_s)} restarting failed container={latest.name} "
         f"pod={pod_text(pod)}"
     )
-    return _Decision(name, waiting=Waiting("CrashLoopBackOff", message), recheck_at=recheck_at)
+    return Waiting("CrashLoopBackOff", message)
 
 
 def pod_text(pod: Pod) -> str:
@@ -213,7 +227,8 @@ def _plan_without_sandbox(
         return Plan(_stops(observed.active, _grace_s(pod)), waiting)
     to_start = [d for d in decisions if d.start is not None]
     if not to_start:
-        dead = tuple(RemoveSandbox(s, changed=bool(waiting)) for s in observed.sandboxes)
+        goes_on = not all(d.ended for d in decisions)
+        dead = tuple(RemoveSandbox(s, changed=goes_on) for s in observed.sandboxes)
         return Plan(dead, waiting, _earliest(d.recheck_at for d in decisions))
     if observed.sandboxes:
         return Plan(tuple(RemoveSandbox(s, changed=True) for s in observed.sandboxes), waiting)

@@ -15,8 +15,9 @@ from netlab.kubelet.backoff import BackOff
 from netlab.runtime.cri import ContainerPhase, ContainerState, SandboxStatus
 
 ERROR_SHOWN_S = 5.0
-"""How long a failure is shown as such (ErrImagePull) before the wait for the next try is
-(ImagePullBackOff); the kubelet changes over at its next pass, which comes after about as long."""
+"""How long a failure is shown as such (ErrImagePull, Error) before the wait for the next try is
+(ImagePullBackOff, CrashLoopBackOff); the kubelet changes over at its next pass, which comes after
+about as long."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,12 +53,17 @@ _EXIT_KILLED = 137
 
 @dataclass(slots=True)
 class _Container:
-    """What is known of a container. pid: its first process; 0 before it is started."""
+    """What is known of a container.
+
+    pid: its first process; 0 before it is started. shown: the state last told, behind what it was
+    made from.
+    """
 
     record: ContainerRecord
     pid: int = 0
     started_at: datetime | None = None
     outcome: Outcome | None = None
+    shown: tuple[tuple[object, ...], ContainerState] | None = None
 
 
 class Containers:
@@ -294,7 +299,16 @@ class Containers:
         return ContainerPhase.RUNNING
 
     def _state(self, container: _Container) -> ContainerState:
-        record, phase, outcome = container.record, self._phase(container), container.outcome
+        phase = self._phase(container)
+        # the kubelet lists all containers each time it looks at one pod, so a state that did not
+        # change is not built again
+        key = (phase, container.pid, container.started_at, container.outcome)
+        if container.shown is None or container.shown[0] != key:
+            container.shown = (key, self._describe(container, phase))
+        return container.shown[1]
+
+    def _describe(self, container: _Container, phase: ContainerPhase) -> ContainerState:
+        record, outcome = container.record, container.outcome
         return ContainerState(
             id=record.id,
             sandbox_id=record.sandbox_id,

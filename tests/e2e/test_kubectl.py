@@ -126,6 +126,15 @@ def test_unknown_fields_are_refused(lab: Lab, version: str, namespace: str) -> N
     assert "replicaz" in done.stderr
 
 
+def test_logs_of_a_pod_that_has_ended(lab: Lab) -> None:
+    lab.kubectl("run", "once", "--image=busybox", "--restart=Never", "--", "echo", "bye")
+    lab.kubectl("wait", "pod/once", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=20s")
+    eventually(lambda: "_default_once_" in lab.node("ip", "netns").stdout, lambda left: not left)
+    assert lab.kubectl("logs", "once") == "bye\n"
+    assert lab.kubectl("logs", "once", "-f") == "bye\n"
+    lab.kubectl("delete", "pod", "once")
+
+
 @pytest.mark.parametrize("version", WITH_EXEC)
 def test_exec_and_logs(lab: Lab, version: str) -> None:
     name = f"shell-{version.replace('.', '-')}"

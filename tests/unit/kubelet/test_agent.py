@@ -133,6 +133,8 @@ async def test_a_crash_is_restarted_at_once_then_with_back_off(world):
         assert "running" in container["state"]
         world.runtime.end(world.runtime.container("main").id, 1)
         await world.settle()
+        assert world.container_status()["state"]["terminated"]["reason"] == "Error"
+        await world.pass_time(5)
         container = world.container_status()
         uid = world.pod().metadata.uid
         assert container["state"]["waiting"] == {
@@ -142,7 +144,7 @@ async def test_a_crash_is_restarted_at_once_then_with_back_off(world):
         assert condition(world.status(), "Ready")["reason"] == "ContainersNotReady"
         text = f"Back-off restarting failed container main in pod web_default({uid})"
         assert ("BackOff", text) in world.api.events()
-        await world.pass_time(9)
+        await world.pass_time(4)
         assert world.container_status()["restartCount"] == 1
         await world.pass_time(2)
         assert world.container_status()["restartCount"] == 2

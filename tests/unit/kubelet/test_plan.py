@@ -255,6 +255,23 @@ def test_back_off_is_shown_and_rechecked_when_it_ends() -> None:
     assert plan.recheck_at == NOW + timedelta(seconds=25)
 
 
+def test_how_a_container_ended_is_shown_before_the_back_off() -> None:
+    memory = replace(READY, crashes={"main": BackOff(10, NOW)})
+    shown = {}
+    for seconds in (0, 4, 5, 9, 10):
+        observed = Observed((sandbox(),), (ended(ago_s=seconds),))
+        plan = plan_pod(make_pod(), observed, memory, NOW)
+        left_s = plan.recheck_at and (plan.recheck_at - NOW).total_seconds()
+        shown[seconds] = ("main" in plan.waiting, len(plan.steps), left_s)
+    assert shown == {
+        0: (False, 0, 5.0),
+        4: (False, 0, 1.0),
+        5: (True, 0, 5.0),
+        9: (True, 0, 1.0),
+        10: (True, 1, None),
+    }
+
+
 def test_a_long_run_forgets_earlier_crashes() -> None:
     memory = replace(READY, crashes={"main": BackOff(300, NOW - timedelta(minutes=11))})
     plan = plan_pod(make_pod(), Observed((sandbox(),), (ended(),)), memory, NOW)
