@@ -96,7 +96,8 @@ def parse_config(text: str, path: str) -> dict[str, Any]:
         try:
             parsed = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 safe loaders
         except yaml.YAMLError as error:
-            raise UsageError(f"error loading config file {path!r}: {error}") from error
+            reason = " ".join(str(error).split())  # PyYAML's has several lines
+            raise UsageError(f'error loading config file "{path}": {reason}') from error
     if parsed is None:
         return {}
     if not isinstance(parsed, dict):

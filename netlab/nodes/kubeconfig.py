@@ -128,8 +128,19 @@ def replace_kubeconfig(path: Path, text: str, *, mode: int) -> None:
 
 @contextmanager
 def locked_kubeconfig(path: Path) -> Iterator[None]:
-    """Keep other netlab commands from changing the file; its folder is made where missing."""
-    folder = path.resolve().parent
+    """Keep other netlab commands from changing the file; its folder is made where missing.
+
+    Raises: UsageError when folder or file cannot be made, read or written.
+    """
+    try:
+        with _locked_folder(path.resolve().parent):
+            yield
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be changed: {error.strerror or error}") from error
+
+
+@contextmanager
+def _locked_folder(folder: Path) -> Iterator[None]:
     if not folder.exists():
         home = folder.parent
         folder.mkdir(parents=True, mode=0o700)

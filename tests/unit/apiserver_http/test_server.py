@@ -230,6 +230,12 @@ async def test_an_error_is_a_status(http, method, path, sent, code, reason, mess
     assert (body["reason"], body["message"]) == (reason, message)
 
 
+async def test_an_unknown_subresource_has_empty_details(http):
+    # kubectl debug looks into the details to tell a missing pod from a missing subresource
+    _, body = await answer(await http.patch("/api/v1/namespaces/default/pods/a/nonsense"))
+    assert body["details"] == {}
+
+
 async def test_warnings_are_headers(http):
     response = await http.post(MAPS, json={"metadata": {"name": "a"}, "dta": {}})
     assert response.status == 201

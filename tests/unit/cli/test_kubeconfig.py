@@ -188,8 +188,9 @@ def test_mistakes(home, name, flags, message):
 
 def test_broken_file(home):
     path = write(home / "c", "a: [b\n")
-    with pytest.raises(UsageError, match="error loading config file"):
+    with pytest.raises(UsageError, match="error loading config file") as caught:
         resolve({"kubeconfig": path})
+    assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match="it is not a kubeconfig"):
         resolve({"kubeconfig": write(home / "d", "- a\n")})
 

@@ -94,3 +94,11 @@ def test_a_file_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) ->
     with pytest.raises(OSError, match="directory"):
         replace_kubeconfig(path, "text", mode=0o600)
     assert [entry.name for entry in tmp_path.iterdir()] == ["config"]
+
+
+def test_a_place_where_no_file_can_be_is_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / "file" / "config"
+    path.parent.write_text("not a folder")
+    with pytest.raises(UsageError) as caught:
+        _merge(path)
+    assert str(caught.value) == f"{path}: cannot be changed: Not a directory"
