@@ -11,7 +11,7 @@ from tests.support.lab import Lab, eventually, kubectls
 pytestmark = pytest.mark.e2e
 
 VERSIONS = [v for v in ("1.20", "1.27", "1.30", "1.33") if v in kubectls()]
-WITH_EXEC = [v for v in VERSIONS if int(v[2:]) >= 30]  # WebSocket; SPDY comes with the pods work
+WITH_EXEC = [v for v in VERSIONS if int(v[2:]) >= 30]  # older ones ask for SPDY, which is refused
 
 EXEC_SCRIPT = "cat; echo bad >&2; exit 3"
 
