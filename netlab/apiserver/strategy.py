@@ -146,11 +146,15 @@ def strategy_of(kind: Kind[Any]) -> Strategy:
 
 
 def separate_status(new: Object, old: Object, kind: Kind[Any], subresource: str) -> Object:
-    """Return what a write may change: through ``status`` only that, otherwise all but that."""
+    """Return what a write may change: through ``status`` that and annotations, otherwise the rest.
+
+    Annotations too, as in Kubernetes: controllers note there what belongs to a status, such as a
+    Deployment's revision.
+    """
     if subresource == "status":
         kept = {**old, "metadata": {**old["metadata"]}}
         # the versions the client based its write on are checked later
-        for field in ("resourceVersion", "uid"):
+        for field in ("annotations", "resourceVersion", "uid"):
             if field in new["metadata"]:
                 kept["metadata"][field] = new["metadata"][field]
             else:

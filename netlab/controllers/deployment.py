@@ -246,7 +246,8 @@ def _note_revision(deployment: Deployment, revision: int) -> tuple[Action, ...]:
         return ()
     patch = {"metadata": {"annotations": {REVISION: str(revision)}}}
     meta = deployment.metadata
-    return (Patch(DEPLOYMENT, meta.namespace, meta.name, patch),)
+    # through the status: as an update it would count as a change of what was asked for
+    return (Patch(DEPLOYMENT, meta.namespace, meta.name, patch, subresource="status"),)
 
 
 def _refresh(observed: Observed, new: ReplicaSet) -> tuple[Action, ...]:

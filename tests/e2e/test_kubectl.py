@@ -72,6 +72,8 @@ def test_apply_wait_scale_delete(lab: Lab, version: str, namespace: str) -> None
     assert made == "deployment.apps/web created\nservice/web created\n"
     assert "deployment.apps/web unchanged" in kubectl("apply", "-f", "-", stdin=text)
     kubectl("wait", "--for=condition=Available", "deployment/web", "--timeout=30s")
+    generation = kubectl("get", "deployment/web", "-o", "jsonpath={.metadata.generation}")
+    assert generation == "1"  # the controller's own notes are no change of what was asked for
     assert "deployment.apps/web scaled" in kubectl("scale", "deployment/web", "--replicas=3")
     eventually(
         lambda: kubectl("get", "pods", "--no-headers"),

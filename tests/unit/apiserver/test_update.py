@@ -185,6 +185,14 @@ async def test_the_status_subresource_leaves_the_rest(lab: Any):
     assert patched["metadata"]["generation"] == 1
 
 
+async def test_a_revision_noted_through_the_status_is_no_change_of_what_was_asked_for(lab: Any):
+    await lab.create(DEPLOYMENT, lab.deployment("d"))
+    patch = {"metadata": {"annotations": {"deployment.kubernetes.io/revision": "1"}}}
+    noted = await lab.patch(DEPLOYMENT, "d", patch, subresource="status")
+    assert noted["metadata"]["annotations"] == patch["metadata"]["annotations"]
+    assert noted["metadata"]["generation"] == 1
+
+
 async def test_status_updates_conflict_too(lab: Any):
     await lab.create(POD, lab.pod("p"))
     old = await lab.get(POD, "p")
