@@ -39,7 +39,6 @@ BACKDATE = timedelta(hours=1)
 
 ADMIN_USER = "kubernetes-admin"
 ADMIN_GROUP = "system:masters"
-NODE_GROUP = "system:nodes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,6 @@ class Pki:
     directory: Path
     ca: Credentials
     service_account_key_pem: bytes
-    node_name: str
 
     @property
     def ca_pem(self) -> bytes:
@@ -66,16 +64,9 @@ class Pki:
 
     def admin_credentials(self) -> tuple[bytes, bytes, bytes]:
         """Return (CA, certificate, key) of the user that may do everything, as PEM."""
-        return self._client("admin")
-
-    def node_credentials(self) -> tuple[bytes, bytes, bytes]:
-        """Return (CA, certificate, key) of ``system:node:<node 0>``, as PEM."""
-        return self._client("node")
-
-    def _client(self, name: str) -> tuple[bytes, bytes, bytes]:
-        found = _read_credentials(self.directory, name)
+        found = _read_credentials(self.directory, "admin")
         if found is None:
-            raise HostError(f"{self.directory}/{name}.crt: missing; run: netlab down, netlab up")
+            raise HostError(f"{self.directory}/admin.crt: missing; run: netlab down, netlab up")
         return self.ca.cert_pem, found.cert_pem, found.key_pem
 
     def server_context(self) -> ssl.SSLContext:
@@ -119,8 +110,7 @@ def ensure_pki(directory: Path, config: LabConfig, now: datetime) -> Pki:
         ca = _ensure_authority(directory, config, now)
         _ensure_server(directory, ca, config, now)
         _ensure_client(directory, ca, "admin", (ADMIN_USER, ADMIN_GROUP), now)
-        _ensure_client(directory, ca, "node", (f"system:node:{config.node_name}", NODE_GROUP), now)
-        return Pki(directory, ca, _ensure_key(directory / "sa.key"), config.node_name)
+        return Pki(directory, ca, _ensure_key(directory / "sa.key"))
     except OSError as error:
         raise HostError(f"{directory}: cannot write certificates: {error.strerror}") from error
 

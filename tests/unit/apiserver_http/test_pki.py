@@ -56,12 +56,12 @@ RENEWALS = {
     "another node name": (
         LabConfig(node_name="n"),
         timedelta(0),
-        {"apiserver.crt", "apiserver.key", "node.crt", "node.key"},
+        {"apiserver.crt", "apiserver.key"},
     ),
     "nearly over": (
         CONFIG,
         timedelta(days=340),
-        {"apiserver.crt", "apiserver.key", "node.crt", "node.key", "admin.crt", "admin.key"},
+        {"apiserver.crt", "apiserver.key", "admin.crt", "admin.key"},
     ),
 }
 
