@@ -41,9 +41,10 @@ PORT = 5201
 ACCEPT_PORT = 5202
 # the default of Debian and Ubuntu, whatever this machine is set to
 CONGESTION = "cubic"
-NOTE = """The second way is what a Service costs at least when iptables makes it: connection tracking, the
-bridge's netfilter hooks and routing, with one rule and nothing of netlab. What netlab's rules add is
-the step from the second way to the third."""
+NOTE = """\
+The second way is what a Service costs at least when iptables makes it: connection tracking,
+the bridge's netfilter hooks and routing, with one rule and nothing of netlab. What netlab's
+rules add is the step from the second way to the third."""
 PREFIX = f"nlbench-{os.getpid()}"
 
 
