@@ -441,9 +441,19 @@ def test_cleanup_without_a_daemon_leaves_nothing(lab):
         destroy_lab_containers(lab.run_dir, lab.state_dir, lab.name)
 
 
+def settled(look):
+    """Return what is seen twice, half a second apart: an OCI runtime at work ends by itself."""
+    seen = look()
+    while True:
+        time.sleep(0.5)
+        seen, before = look(), seen
+        if seen == before:
+            return seen
+
+
 def test_cleanup_touches_no_other_lab(lab):
     die_after(lab, 0.15)
-    before = lab.left_overs()
+    before = settled(lab.left_overs)
     assert before
     other = f"{lab.name}x"
     destroy_lab_containers(lab.base / "other", lab.base / "other", other)
