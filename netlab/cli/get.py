@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from netlab.cli.failures import CombinedError
 from netlab.cli.flags import Command, Flag, HintedUsageError
-from netlab.cli.output.rows import RowOptions, RowPrinter, new_writer
+from netlab.cli.get_table import fetch_table, row_options
+from netlab.cli.output.rows import RowPrinter, new_writer
 from netlab.cli.selection import (
     PAGE_SIZE,
     Target,
     fetch,
     fetch_all,
-    list_page,
-    selector_query,
     targets_of_files,
     targets_of_words,
 )
@@ -27,14 +26,6 @@ if TYPE_CHECKING:
 
     from netlab.cli.flags import Parsed
     from netlab.cli.session import Session
-
-TABLE = ",".join(
-    (
-        "application/json;as=Table;v=v1;g=meta.k8s.io",
-        "application/json;as=Table;v=v1beta1;g=meta.k8s.io",
-        "application/json",
-    )
-)
 
 
 def _run(session: Session, parsed: Parsed) -> int:
@@ -123,17 +114,6 @@ def _targets(session: Session, parsed: Parsed) -> list[Target]:
     return targets
 
 
-def row_options(parsed: Parsed) -> RowOptions:
-    """Return what the options ask of tables."""
-    return RowOptions(
-        wide=parsed["output"] == "wide",
-        no_headers=parsed["no-headers"],
-        show_labels=parsed["show-labels"],
-        label_columns=parsed["label-columns"],
-        with_namespace=parsed["all-namespaces"],
-    )
-
-
 def _print_tables(session: Session, parsed: Parsed, targets: Sequence[Target]) -> int:
     tables: list[tuple[Target, dict[str, Any]]] = []
     errors: list[NetlabError] = []
@@ -154,58 +134,6 @@ def _print_tables(session: Session, parsed: Parsed, targets: Sequence[Target]) -
     if errors:
         raise CombinedError(errors)
     return 0
-
-
-def fetch_table(session: Session, parsed: Parsed, target: Target) -> dict[str, Any]:
-    """Return the Table of a target; pages of a long list are joined."""
-    query: dict[str, str] = {}
-    if parsed["sort-by"]:
-        query["includeObject"] = "Object"
-    if target.name:
-        table: dict[str, Any] = session.client.call("GET", target.path(), query=query, accept=TABLE)
-        return as_table(table)
-    query.update(selector_query(parsed["selector"] or "", parsed["field-selector"] or ""))
-    chunk = parsed["chunk-size"]
-    if chunk and not parsed["sort-by"]:
-        query["limit"] = str(chunk)
-    whole = as_table(list_page(session, target, query, TABLE))
-    page = whole
-    while token := (page.get("metadata") or {}).get("continue"):
-        query["continue"] = token
-        page = as_table(list_page(session, target, query, TABLE))
-        whole["rows"] += page.get("rows") or ()
-    return whole
-
-
-def as_table(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer if it is a Table, else a Table of names and times made from it."""
-    if answer.get("kind") == "Table":
-        answer["rows"] = answer.get("rows") or []
-        return answer
-    objects = answer["items"] if isinstance(answer.get("items"), list) else [answer]
-    rows = []
-    for obj in objects:
-        metadata = obj.get("metadata") or {}
-        cells = [metadata.get("name", ""), _age(metadata.get("creationTimestamp"))]
-        rows.append({"cells": cells, "object": obj})
-    columns = [
-        {"name": "Name", "format": "name", "priority": 0},
-        {"name": "Age", "format": "", "priority": 0},
-    ]
-    return {
-        "kind": "Table",
-        "metadata": answer.get("metadata") or {},
-        "columnDefinitions": columns,
-        "rows": rows,
-    }
-
-
-def _age(timestamp: str | None) -> str:
-    from datetime import UTC, datetime
-
-    from netlab.api.durations import age
-
-    return age(timestamp, datetime.now(UTC))
 
 
 def _render(tables: Sequence[tuple[Target, dict[str, Any]]], parsed: Parsed) -> str:

@@ -6,7 +6,7 @@ the server ends the watch, so does the command.
 
 from __future__ import annotations
 
-from netlab.cli.get import TABLE, as_table, fetch_table, row_options
+from netlab.cli.get_table import TABLE, as_table, fetch_table, row_options
 from netlab.cli.output.rows import RowPrinter, new_writer
 from netlab.cli.selection import selector_query
 from netlab.errors import HostError, UsageError
