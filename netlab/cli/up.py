@@ -172,10 +172,25 @@ def _network(flag: str, text: str) -> IPv4Network:
 
 
 def _with_port(config: LabConfig, explicit: int | None) -> LabConfig:
-    """Return the config with a port that no lab and no other server uses."""
+    """Return the config with a port that no lab and no other server uses.
+
+    Raises: UsageError when the port asked for is in use.
+    """
     if explicit is not None:
+        if explicit in ports_taken() or not _is_free(explicit):
+            raise UsageError(f"--api-port {explicit}: in use on 127.0.0.1; choose another port")
         return config
     return msgspec.structs.replace(config, api_port=_free_port(FIRST_API_PORT, ports_taken()))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _free_port(first: int, taken: set[int]) -> int:
@@ -183,12 +198,7 @@ def _free_port(first: int, taken: set[int]) -> int:
     for port in range(first, first + 100):
         if port in taken:
             continue
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if _is_free(port):
             return port
     raise HostError(f"ports {first} to {first + 99} are all in use; give one with --api-port")
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -135,6 +136,17 @@ def test_bad_flags_are_one_clear_line(tmp_path: Path, flags: list[str], words: l
     assert "Traceback" not in done.stderr
     for word in words:
         assert word in done.stderr
+    assert traces_of(lab.name) == NOTHING
+
+
+def test_a_port_in_use_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    lab = new_lab(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        argv = [sys.executable, "-P", "-m", "netlab", "up", "--sandbox", "--name", lab.name]
+        done = lab.run([*argv, "--api-port", port], check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"error: --api-port {port}: in use on 127.0.0.1; choose another port\n"
     assert traces_of(lab.name) == NOTHING
 
 
