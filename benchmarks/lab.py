@@ -29,7 +29,7 @@ import uvloop
 
 from benchmarks.lab_floor import ByHand, by_hand
 from benchmarks.lab_live import LiveLab, Process, environment, lab_client, netlab, steps_of
-from benchmarks.lab_pods import first_answer, many_pods, memory_row, one_pod
+from benchmarks.lab_pods import first_answer, many_pods, memory_row, one_pod, three_containers
 from benchmarks.lab_services import (
     DNS_NAMES,
     dns_freshness,
@@ -126,6 +126,7 @@ async def one_lab(hand: ByHand, folder: Path, parts: list[str], quick: bool) -> 
             rows += told(memory_at_rest(lab))
             if "pods" in parts:
                 rows += told(await one_pod(lab, hand, samples))
+                rows += told(await three_containers(lab, samples))
                 rows += told(await many_pods(lab, hand))
                 rows += told(await first_answer(lab, hand, samples // 2))
             if "services" in parts:

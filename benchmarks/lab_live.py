@@ -104,6 +104,17 @@ class LiveLab:
                     return Process(int(folder.name))
         raise SystemExit("the DNS server does not run")
 
+    def supervisors_mb(self) -> float:
+        """Return the memory of the lab's conmons, each one's share of what they have in common."""
+        mark, total_kb = f"/netlab/{self.config.name}/conmon", 0
+        for folder in Path("/proc").iterdir():
+            with suppress(OSError):
+                if folder.name.isdigit() and mark in (folder / "cgroup").read_text():
+                    text = (folder / "smaps_rollup").read_text()
+                    found = re.search(r"^Pss: +(\d+) kB", text, re.MULTILINE)
+                    total_kb += int(found[1]) if found else 0
+        return total_kb / 1024
+
     def pod_netns(self, pod: str) -> Path:
         """Return the network namespace of a pod of namespace default."""
         (found,) = Path("/run/netns").glob(f"{self.config.netns_name}_default_{pod}_*")
@@ -137,18 +148,18 @@ async def lab_client(name: str) -> AsyncIterator[LiveLab]:
         yield LiveLab(config, client)
 
 
-def pod(name: str, *, image: str = "busybox", **more: Any) -> dict[str, Any]:
+def pod(name: str, *, image: str = "busybox", containers: int = 1, **more: Any) -> dict[str, Any]:
     """Return a pod that sleeps (busybox) or does what its image does, and ends at once.
 
     It wants no variables of Services: those of 5,000 are more than a program's environment holds.
     """
-    container: dict[str, Any] = {"name": "c", "image": image}
-    if image == "busybox":
-        container["command"] = ["sleep", "3600"]
+    command = {"command": ["sleep", "3600"]} if image == "busybox" else {}
     return {
         "metadata": {"name": name, **more},
         "spec": {
-            "containers": [container],
+            "containers": [
+                {"name": f"c{number}", "image": image, **command} for number in range(containers)
+            ],
             "terminationGracePeriodSeconds": 0,
             "enableServiceLinks": False,
         },

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -23,7 +24,8 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     node_address: the node's address with the prefix of the nodes' network. api_port: port on
     which the API server listens on the host's loopback and on the node's address. sandbox: the
-    node is a network namespace of its own instead of the host's.
+    node is a network namespace of its own instead of the host's. registries: which ones images
+    are pulled from; ``loopback`` means only those that listen on the node's own loopback.
     """
 
     name: str = DEFAULT_NAME
@@ -34,6 +36,7 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
     cluster_domain: str = "cluster.local"
     api_port: int = 6443
     sandbox: bool = False
+    registries: Literal["any", "loopback"] = "any"
 
     @property
     def node_ip(self) -> IPv4Address:
@@ -66,6 +69,16 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
     def run_dir(self) -> Path:
         """Folder of what lives as long as the lab runs: pid, sockets, container bundles."""
         return RUN_ROOT / self.name
+
+    @property
+    def node_etc(self) -> Path:
+        """Folder of the sandboxed node's own /etc files."""
+        return self.state_dir / "node-etc"
+
+    @property
+    def hosts_file(self) -> Path:
+        """The node's hosts file, which pods in its network see."""
+        return (self.node_etc if self.sandbox else Path("/etc")) / "hosts"
 
     @property
     def context(self) -> str:

@@ -43,6 +43,8 @@ from netlab.controllers.run import ControllerManager
 from netlab.dns.addon import dns_objects
 from netlab.errors import ApiError, HostError, NetlabError, is_not_found
 from netlab.kubelet.agent import Kubelet
+from netlab.kubelet.folders import NodeFolders
+from netlab.kubelet.provisioner import LocalPathProvisioner
 from netlab.net import netns
 from netlab.net.netns import open_socket
 from netlab.nodes.kubeconfig import merge_context
@@ -53,6 +55,7 @@ from netlab.nodes.progress import Progress
 from netlab.nodes.readiness import wait_for_dns
 from netlab.proxy.agent import ProxyAgent
 from netlab.runtime.engine import OciRuntime
+from netlab.runtime.image_store.registry import RegistryRules
 from netlab.scheduler.run import Scheduler
 from netlab.store.store import Store, open_store
 
@@ -70,6 +73,7 @@ class Components:
     runtime: OciRuntime
     network: PodNetwork
     kubelet: Kubelet
+    provisioner: LocalPathProvisioner
     proxy: ProxyAgent
     controllers: ControllerManager
     scheduler: Scheduler
@@ -189,6 +193,7 @@ class Daemon:
             group.create_task(parts.controllers.run())
             group.create_task(parts.scheduler.run())
             group.create_task(parts.kubelet.run())
+            group.create_task(parts.provisioner.run())
             group.create_task(parts.proxy.run())
             group.create_task(parts.network.guard(self._clock))
             await _ensure_objects(_client(plane, "apiserver"), self._config)
@@ -207,7 +212,11 @@ class Daemon:
             record=self._record_sysctl,
         )
         runtime = OciRuntime(
-            run_dir=config.run_dir, state_dir=config.state_dir, lab_name=config.name, clock=clock
+            run_dir=config.run_dir,
+            state_dir=config.state_dir,
+            lab_name=config.name,
+            clock=clock,
+            registries=RegistryRules(anywhere=config.registries == "any", node_netns=config.netns),
         )
         kubelet = Kubelet(
             client=_client(plane, f"node:{config.node_name}", "system:nodes"),
@@ -233,7 +242,13 @@ class Daemon:
             _client(plane, "kube-controller-manager"), clock, ca_pem=pki.ca_pem.decode()
         )
         scheduler = Scheduler(_client(plane, "kube-scheduler"), clock)
-        return Components(runtime, network, kubelet, proxy, controllers, scheduler)
+        provisioner = LocalPathProvisioner(
+            client=_client(plane, "local-path-provisioner"),
+            clock=clock,
+            folder=NodeFolders.of_lab(config).persistent,
+            node_name=config.node_name,
+        )
+        return Components(runtime, network, kubelet, provisioner, proxy, controllers, scheduler)
 
     async def _wait_until_ready(self, parts: Components, started_s: float) -> None:
         """Tell each step when it is done.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from netlab.api.core import PodTemplateSpec
 from netlab.api.meta import AnyObject, Condition, LabelSelector
+from netlab.api.pods import PodTemplateSpec
 from netlab.api.view import View
 
 field = msgspec.field

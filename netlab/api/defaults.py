@@ -180,6 +180,47 @@ def _lease(new: Object) -> None:
     new.setdefault("spec", {})
 
 
+def _limit_range(new: Object) -> None:
+    spec = _spec(new)
+    spec["limits"] = [_limit_item(item) for item in spec.get("limits") or ()]
+
+
+def _limit_item(written: Mapping[str, Any]) -> Object:
+    """A container without a limit gets the largest; one without a request gets its limit."""
+    if written.get("type") != "Container":
+        return dict(written)
+    default = {**(written.get("max") or {}), **(written.get("default") or {})}
+    request = {**(written.get("min") or {}), **default, **(written.get("defaultRequest") or {})}
+    filled = {"default": default, "defaultRequest": request}
+    return {**written, **{field: amounts for field, amounts in filled.items() if amounts}}
+
+
+def _persistent_volume(new: Object) -> None:
+    spec = _spec(new)
+    spec.setdefault("persistentVolumeReclaimPolicy", "Retain")
+    spec.setdefault("volumeMode", "Filesystem")
+    if "hostPath" in spec:
+        spec["hostPath"] = {"type": "", **spec["hostPath"]}
+    new["status"] = {"phase": "Pending", **(new.get("status") or {})}
+
+
+def _persistent_volume_claim(new: Object) -> None:
+    spec = _spec(new)
+    spec.setdefault("resources", {})
+    spec.setdefault("volumeMode", "Filesystem")
+    new["status"] = {"phase": "Pending", **(new.get("status") or {})}
+
+
+def _storage_class(new: Object) -> None:
+    new.setdefault("reclaimPolicy", "Delete")
+    new.setdefault("volumeBindingMode", "Immediate")
+
+
+def _resource_quota(new: Object) -> None:
+    new.setdefault("spec", {})
+    new.setdefault("status", {})
+
+
 _BY_KIND: Final[Mapping[tuple[str, str], Callable[[Object], None]]] = {
     ("", "Pod"): _pod,
     ("", "Service"): _service,
@@ -192,4 +233,9 @@ _BY_KIND: Final[Mapping[tuple[str, str], Callable[[Object], None]]] = {
     ("apps", "Deployment"): _deployment,
     ("discovery.k8s.io", "EndpointSlice"): _endpoint_slice,
     ("coordination.k8s.io", "Lease"): _lease,
+    ("", "LimitRange"): _limit_range,
+    ("", "ResourceQuota"): _resource_quota,
+    ("", "PersistentVolume"): _persistent_volume,
+    ("", "PersistentVolumeClaim"): _persistent_volume_claim,
+    ("storage.k8s.io", "StorageClass"): _storage_class,
 }

@@ -13,6 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
+from netlab.api.pod_resources import container_requests
+from netlab.api.pods import PodSpec
 from netlab.api.view import Object
 
 FILE_MODE = 0o644
@@ -45,6 +49,28 @@ def default_pod_spec(spec: Object, *, whole_pod: bool) -> None:
             spec[name] = [_container(c, host_network, whole_pod) for c in containers]
     if spec.get("volumes"):
         spec["volumes"] = [_volume(volume) for volume in spec["volumes"]]
+    sysctls = spec["securityContext"].get("sysctls")
+    if sysctls:
+        filled = [{"name": "", "value": "", **sysctl} for sysctl in sysctls]
+        spec["securityContext"] = {**spec["securityContext"], "sysctls": filled}
+    if whole_pod and (spec.get("resources") or {}).get("limits"):
+        spec["resources"] = _pod_resources(spec)
+
+
+def _pod_resources(spec: Mapping[str, Any]) -> Object:
+    """Complete the requests of the pod as a whole: by its containers', then by its limits."""
+    resources = dict(spec["resources"])
+    requests = {**resources["limits"], **_container_requests(spec)}
+    resources["requests"] = {**requests, **(resources.get("requests") or {})}
+    return resources
+
+
+def _container_requests(spec: Mapping[str, Any]) -> Mapping[str, str]:
+    try:
+        found = container_requests(PodSpec.parse(dict(spec)))
+    except (ValueError, msgspec.ValidationError):
+        return {}  # validation will say what is wrong with it
+    return {name: str(amount) for name, amount in found.items() if name in ("cpu", "memory")}
 
 
 def _alias_service_account(spec: Object) -> None:
@@ -121,6 +147,9 @@ def _handler(written: Mapping[str, Any]) -> Object:
         handler["httpGet"] = {"path": "/", "scheme": "HTTP", **handler["httpGet"]}
     if "grpc" in handler:
         handler["grpc"] = {"service": "", **handler["grpc"]}
+    if "sleep" in handler:
+        # Go always writes the number
+        handler["sleep"] = {"seconds": 0, **handler["sleep"]}
     return handler
 
 

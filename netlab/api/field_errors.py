@@ -125,6 +125,11 @@ def too_long(path: str, limit_bytes: int) -> FieldError:
     return FieldError(TOO_LONG, path, None, f"may not be more than {limit_bytes} bytes")
 
 
+def too_long_list(path: str, limit: int) -> FieldError:
+    """The list is longer than Kubernetes takes; it words that as for texts."""
+    return too_long(path, limit)
+
+
 def too_many(path: str, count: int, limit: int) -> FieldError:
     """The list has more than ``limit`` items."""
     return FieldError(TOO_MANY, path, count, f"must have at most {limit} items")

@@ -16,13 +16,15 @@ from netlab.api.core import (
     Event,
     Namespace,
     Node,
-    Pod,
     Secret,
     Service,
     ServiceAccount,
 )
 from netlab.api.discovery import EndpointSlice, Lease
 from netlab.api.meta import AnyObject
+from netlab.api.pods import Pod
+from netlab.api.quota import LimitRange, ResourceQuota
+from netlab.api.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 
 T = TypeVar("T", bound=AnyObject, covariant=True)
 
@@ -96,7 +98,7 @@ NODE = Kind(
     Node,
     namespaced=False,
     short_names=("no",),
-    subresources=("status",),
+    subresources=("proxy", "status"),
 )
 POD = Kind(
     "",
@@ -106,7 +108,18 @@ POD = Kind(
     Pod,
     short_names=("po",),
     categories=("all",),
-    subresources=("binding", "eviction", "exec", "log", "status"),
+    subresources=(
+        "attach",
+        "binding",
+        "ephemeralcontainers",
+        "eviction",
+        "exec",
+        "log",
+        "portforward",
+        "proxy",
+        "resize",
+        "status",
+    ),
 )
 SERVICE = Kind(
     "",
@@ -116,7 +129,7 @@ SERVICE = Kind(
     Service,
     short_names=("svc",),
     categories=("all",),
-    subresources=("status",),
+    subresources=("proxy", "status"),
 )
 ENDPOINTS = Kind("", "v1", "Endpoints", "endpoints", Endpoints, short_names=("ep",))
 CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps", ConfigMap, short_names=("cm",))
@@ -131,6 +144,44 @@ SERVICE_ACCOUNT = Kind(
     subresources=("token",),
 )
 EVENT = Kind("", "v1", "Event", "events", Event, short_names=("ev",))
+LIMIT_RANGE = Kind("", "v1", "LimitRange", "limitranges", LimitRange, short_names=("limits",))
+RESOURCE_QUOTA = Kind(
+    "",
+    "v1",
+    "ResourceQuota",
+    "resourcequotas",
+    ResourceQuota,
+    short_names=("quota",),
+    subresources=("status",),
+)
+PERSISTENT_VOLUME = Kind(
+    "",
+    "v1",
+    "PersistentVolume",
+    "persistentvolumes",
+    PersistentVolume,
+    namespaced=False,
+    short_names=("pv",),
+    subresources=("status",),
+)
+PERSISTENT_VOLUME_CLAIM = Kind(
+    "",
+    "v1",
+    "PersistentVolumeClaim",
+    "persistentvolumeclaims",
+    PersistentVolumeClaim,
+    short_names=("pvc",),
+    subresources=("status",),
+)
+STORAGE_CLASS = Kind(
+    "storage.k8s.io",
+    "v1",
+    "StorageClass",
+    "storageclasses",
+    StorageClass,
+    namespaced=False,
+    short_names=("sc",),
+)
 REPLICA_SET = Kind(
     "apps",
     "v1",
@@ -168,6 +219,11 @@ KINDS: tuple[Kind[Any], ...] = (
     DEPLOYMENT,
     ENDPOINT_SLICE,
     LEASE,
+    LIMIT_RANGE,
+    RESOURCE_QUOTA,
+    PERSISTENT_VOLUME,
+    PERSISTENT_VOLUME_CLAIM,
+    STORAGE_CLASS,
 )
 
 BY_RESOURCE: dict[tuple[str, str, str], Kind[Any]] = {

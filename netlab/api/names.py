@@ -28,6 +28,8 @@ _is_label_value = re.compile(_LABEL_VALUE).fullmatch
 _is_config_key = re.compile(_CONFIG_KEY).fullmatch
 _is_percent = re.compile(_PERCENT).fullmatch
 _is_port_name = re.compile("[-a-z0-9]+").fullmatch
+_HTTP_HEADER = "[-A-Za-z0-9]+"
+_is_http_header = re.compile(_HTTP_HEADER).fullmatch
 _has_letter = re.compile("[a-z]").search
 _is_env_name = re.compile(r"[ -<>-~]+").fullmatch
 
@@ -228,6 +230,14 @@ def env_var_name(value: str) -> list[str]:
         "a valid environment variable name must consist only of printable ASCII characters"
         " other than '='"
     ]
+
+
+def http_header_name(value: str) -> list[str]:
+    """Say why ``value`` is not the name of a header of HTTP."""
+    if _is_http_header(value):
+        return []
+    text = "a valid HTTP header must consist of alphanumeric characters or '-'"
+    return [_regex_message(text, _HTTP_HEADER, "X-Header-Name")]
 
 
 def ip_address(value: str) -> list[str]:

@@ -42,6 +42,7 @@ _POINTERS: Final = frozenset(
     [
         "activeDeadlineSeconds",
         "allocateLoadBalancerNodePorts",
+        "allowVolumeExpansion",
         "allowPrivilegeEscalation",
         "automountServiceAccountToken",
         "averageUtilization",

@@ -1,4 +1,4 @@
-"""What the API server asks of a node agent: logs and processes in containers.
+"""What the API server asks of a node agent: logs, processes in containers, connections, usage.
 
 In Kubernetes the API server proxies these to the kubelet's port 10250; here a ``NodeConnection``
 per node does, handed over at start-up.
@@ -6,6 +6,7 @@ per node does, handed over at start-up.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,7 @@ STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """Query of ``GET …/pods/NAME/log``; None means unlimited."""
+    """Query of ``GET …/pods/NAME/log``; None means unlimited. stream: All, Stdout or Stderr."""
 
     follow: bool = False
     previous: bool = False
@@ -25,6 +26,7 @@ class LogOptions:
     tail_lines: int | None = None
     limit_bytes: int | None = None
     since: datetime | None = None
+    stream: str = "All"
 
 
 class ExecProcess(Protocol):
@@ -48,6 +50,42 @@ class ExecProcess(Protocol):
     async def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class ByteStream:
+    """Both directions of a connection. ``writer.write_eof()`` closes one half; the owner closes
+    the writer.
+    """
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerUsage:
+    """What one container uses. cpu_nano_cores: over window_s before at; memory_bytes: the working
+    set.
+    """
+
+    namespace: str
+    pod: str
+    container: str
+    at: datetime
+    window_s: float
+    cpu_nano_cores: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeUsage:
+    """What a node and its containers use; containers without two samples yet are missing."""
+
+    at: datetime
+    window_s: float
+    cpu_nano_cores: int
+    memory_bytes: int
+    containers: tuple[ContainerUsage, ...] = ()
+
+
 class NodeConnection(Protocol):
     """The streams of one node's kubelet.
 
@@ -69,3 +107,26 @@ class NodeConnection(Protocol):
         stdin: bool,
         tty: bool,
     ) -> ExecProcess: ...
+
+    async def attach(
+        self, namespace: str, pod: str, container: str, *, stdin: bool, tty: bool
+    ) -> ExecProcess:
+        """Return the streams of the container's own process; ``close`` only detaches."""
+        ...
+
+    async def dial_pod(self, namespace: str, pod: str, port: int) -> ByteStream:
+        """Connect to 127.0.0.1:port (then ::1) inside the pod's network namespace, as port-forward
+        does. Raises ApiError when nothing listens.
+        """
+        ...
+
+    async def dial(self, address: str, port: int) -> ByteStream:
+        """Connect to an address from the node's network, as the API server's proxy does.
+
+        Raises: OSError.
+        """
+        ...
+
+    async def usage(self) -> NodeUsage | None:
+        """Return what the node uses; None until it was measured twice."""
+        ...

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from netlab.api import core
+from netlab.api import containers, core, pods
 from netlab.api.kinds import Kind
 from netlab.api.view import Object, View
 
@@ -27,29 +27,26 @@ _RECORDS: Final = frozenset({"Event", "Lease", "Endpoints", "EndpointSlice"})
 
 # Views that keep a part of the object as it was written; how to read that part further.
 _OPAQUE_PARTS: Final[Mapping[type[View], Mapping[str, type[View]]]] = {
-    core.PodTemplateSpec: {"spec": core.PodSpec},
+    pods.PodTemplateSpec: {"spec": pods.PodSpec},
 }
 
 _ANY: Final = object()
 # Fields without effect that need no warning, with the values for which that is so.
 _HARMLESS: Final[Mapping[type[View], Mapping[str, Any]]] = {
-    core.Container: {
-        "terminationMessagePath": ("/dev/termination-log",),
-        "terminationMessagePolicy": ("File",),
-    },
-    core.PodSpec: {
+    pods.PodSpec: {
         "serviceAccount": _ANY,  # the old name of serviceAccountName
         "priority": _ANY,
         "preemptionPolicy": ("PreemptLowerPriority",),
         "os": ({"name": "linux"},),
     },
-    core.ContainerPort: {"hostIP": _ANY},
     core.ServiceSpec: {"allocateLoadBalancerNodePorts": (True,)},
-    core.ObjectFieldSelector: {"apiVersion": ("v1",)},
-    core.ServiceAccount: {"secrets": _ANY, "imagePullSecrets": _ANY},
+    containers.ObjectFieldSelector: {"apiVersion": ("v1",)},
+    core.ServiceAccount: {"secrets": _ANY},
     core.NodeSpec: {"podCIDRs": _ANY, "providerID": _ANY},
     core.Secret: {"stringData": _ANY},
 }
+# Fields whose default is true: to write false is to ask for something.
+_SAID_BY_FALSE: Final = frozenset({"hostUsers"})
 _SKIPPED_AT_TOP: Final = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 
@@ -68,7 +65,7 @@ def _inert_paths(view: type[View], part: Mapping[str, Any], path: str) -> Iterat
     known = _children(view)
     harmless = _HARMLESS.get(view)
     for name, value in part.items():
-        if not value:
+        if not value and not (name in _SAID_BY_FALSE and value is False):
             continue
         here = f"{path}.{name}" if path else name
         if name not in known:

@@ -1,29 +1,29 @@
-"""What every write passes before it is validated: an ordered list of small functions.
+"""What every write passes before and after it is validated: ordered lists of small functions.
 
 Mirrors the admission plugins that kube-apiserver v1.36 has on by default, those that concern the
-kinds netlab serves: NamespaceLifecycle, ServiceAccount, DefaultTolerationSeconds, Priority. Each
-function either completes the object in place or raises ApiError. Pure but for ``lookup``, which
-reads the store's newest state, queued writes included.
+kinds netlab serves: NamespaceLifecycle, ServiceAccount, DefaultTolerationSeconds, Priority,
+LimitRanger, and those of ``storage_admission``. Each function either completes the object in place
+or raises ApiError. Pure but for what ``Attributes`` looks up. ResourceQuota, which must be the very
+last to judge, is in ``quota``.
 
-netlab leaves out LimitRanger and ResourceQuota (there are no such objects), PodSecurity and
-webhooks. Allocation of service addresses is in ``services``: Kubernetes does it after validation.
+netlab leaves out PodSecurity and webhooks. Allocation of service addresses is in ``services``:
+Kubernetes does it after validation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any
 
 from netlab.api.field_errors import forbidden, not_found
 from netlab.api.generate import random_suffix
 from netlab.api.kinds import NAMESPACE, POD, SERVICE_ACCOUNT, Kind
 from netlab.api.view import Object
+from netlab.apiserver import limit_ranges, storage_admission
+from netlab.apiserver.attributes import Attributes, Plugin
 from netlab.errors import ApiError
 
-Lookup: TypeAlias = Callable[[Kind[Any], str, str], Object | None]
-"""(kind, namespace, name) -> the object, or None. Not to be changed."""
+__all__ = ["Attributes", "Plugin", "admit", "review"]
 
 PROTECTED_NAMESPACES = frozenset({"default", "kube-system", "kube-public"})
 DEFAULT_SERVICE_ACCOUNT = "default"
@@ -38,29 +38,21 @@ _PRIORITY_CLASSES = {"system-node-critical": 2000001000, "system-cluster-critica
 _DEFAULT_TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
-    """One write on its way; operation is CREATE, UPDATE or DELETE. old is None for CREATE."""
-
-    operation: str
-    kind: Kind[Any]
-    namespace: str
-    name: str
-    object: Object
-    old: Object | None
-    lookup: Lookup
-    random: Random
-
-
-Plugin: TypeAlias = Callable[[Attributes], None]
-
-
 def admit(attributes: Attributes) -> None:
-    """Run all plugins in order.
+    """Run the plugins that come before validation, in order.
 
     Raises: ApiError from the first that refuses.
     """
     for plugin in PLUGINS:
+        plugin(attributes)
+
+
+def review(attributes: Attributes) -> None:
+    """Run the plugins that judge the finished, valid object.
+
+    Raises: ApiError from the first that refuses.
+    """
+    for plugin in REVIEWERS:
         plugin(attributes)
 
 
@@ -130,7 +122,8 @@ def _wants_token(spec: dict[str, Any], account: Object) -> bool:
 def _mount_token(spec: dict[str, Any], random: Random) -> None:
     """Mount the token volume wherever the user has not mounted something himself."""
     volumes = spec.get("volumes") or []
-    present = next((v for v in volumes if v["name"].startswith(ACCOUNT_VOLUME_PREFIX)), None)
+    own = (v for v in volumes if v.get("name", "").startswith(ACCOUNT_VOLUME_PREFIX))
+    present = next(own, None)
     name = present["name"] if present else ACCOUNT_VOLUME_PREFIX + random_suffix(random)
     mounted = False
     for field in ("initContainers", "containers"):
@@ -210,6 +203,10 @@ def priority(attributes: Attributes) -> None:
 PLUGINS: tuple[Plugin, ...] = (
     namespace_lifecycle,
     service_account,
+    limit_ranges.set_default_amounts,
     default_toleration_seconds,
+    storage_admission.default_storage_class,
+    storage_admission.storage_protection,
     priority,
 )
+REVIEWERS: tuple[Plugin, ...] = (limit_ranges.check_bounds, storage_admission.claim_expansion)

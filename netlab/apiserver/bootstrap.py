@@ -12,7 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 from netlab.api.discovery import SERVICE_NAME_LABEL
-from netlab.api.kinds import ENDPOINT_SLICE, ENDPOINTS, NAMESPACE, SERVICE, Kind
+from netlab.api.kinds import (
+    ENDPOINT_SLICE,
+    ENDPOINTS,
+    NAMESPACE,
+    SERVICE,
+    STORAGE_CLASS,
+    Kind,
+)
+from netlab.api.storage_marks import DEFAULT_CLASS, LOCAL_PATH, WAIT_FOR_CONSUMER
 from netlab.api.view import Object
 from netlab.client.interface import Client
 from netlab.config import LabConfig
@@ -24,12 +32,14 @@ HTTPS_PORT = 443
 
 
 async def ensure_system_objects(client: Client, config: LabConfig) -> None:
-    """Make the system namespaces, and Service default/kubernetes with the API server behind it.
+    """Make the system namespaces, the default StorageClass, and Service default/kubernetes with
+    the API server behind it.
 
     Raises: ApiError when something else has taken the Service's address.
     """
     for name in SYSTEM_NAMESPACES:
         await _ensure(client, NAMESPACE, None, {"metadata": {"name": name}})
+    await _ensure(client, STORAGE_CLASS, None, _storage_class())
     await _ensure_service(client, config)
     await _ensure(client, ENDPOINTS, "default", _endpoints(config), _differs_in("subsets"))
     await _ensure(
@@ -122,6 +132,16 @@ def _service(config: LabConfig) -> Object:
             "clusterIP": str(config.kubernetes_service_ip),
             "ports": [port],
         },
+    }
+
+
+def _storage_class() -> Object:
+    """The class that claims get which name none; as kind and k3s have it."""
+    return {
+        "metadata": {"name": "standard", "annotations": {DEFAULT_CLASS: "true"}},
+        "provisioner": LOCAL_PATH,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": WAIT_FOR_CONSUMER,
     }
 
 

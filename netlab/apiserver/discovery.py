@@ -65,7 +65,10 @@ _SUBRESOURCES: dict[str, tuple[Gvk | None, tuple[str, ...]]] = {
     "exec": (("", "v1", "PodExecOptions"), ("create", "get")),
     "attach": (("", "v1", "PodAttachOptions"), ("create", "get")),
     "portforward": (("", "v1", "PodPortForwardOptions"), ("create", "get")),
+    "ephemeralcontainers": (None, _GET_PATCH_UPDATE),
+    "resize": (None, _GET_PATCH_UPDATE),
 }
+_PROXY_VERBS = ("create", "delete", "get", "patch", "update")
 
 
 def _review(group: str, kind: str) -> Resource:
@@ -83,6 +86,14 @@ REVIEWS: tuple[Resource, ...] = (
     replace(_review("authorization.k8s.io", "LocalSubjectAccessReview"), namespaced=True),
 )
 """Resources that are only asked (POST), never stored."""
+
+MEASURED: tuple[Resource, ...] = tuple(
+    Resource(
+        "metrics.k8s.io", "v1beta1", plural, "", kind, namespaced=namespaced, verbs=("get", "list")
+    )
+    for plural, kind, namespaced in (("nodes", "NodeMetrics", False), ("pods", "PodMetrics", True))
+)
+"""Resources that are measured when they are asked for, never stored (see ``metrics``)."""
 
 ALWAYS_EMPTY: dict[tuple[str, str, str], str] = {
     ("apiextensions.k8s.io", "v1", "customresourcedefinitions"): "CustomResourceDefinition",
@@ -114,10 +125,14 @@ def resources() -> list[Resource]:
         )
         for kind in KINDS
     ]
-    return sorted([*stored, *REVIEWS], key=lambda item: (item.group, item.version, item.plural))
+    every = [*stored, *REVIEWS, *MEASURED]
+    return sorted(every, key=lambda item: (item.group, item.version, item.plural))
 
 
 def _subresource(parent: Gvk, name: str) -> Subresource:
+    if name == "proxy":
+        group, version, kind_name = parent
+        return Subresource(name, (group, version, f"{kind_name}ProxyOptions"), _PROXY_VERBS)
     kind, verbs = _SUBRESOURCES[name]
     return Subresource(name, kind or parent, verbs)
 

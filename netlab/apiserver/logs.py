@@ -15,6 +15,8 @@ from netlab.api.streams import LogOptions
 from netlab.apiserver.parameters import integer, truth
 from netlab.errors import ApiError
 
+STREAMS = ("All", "Stdout", "Stderr")
+
 
 def choose_container(pod: Mapping[str, Any], wanted: str) -> str:
     """Return the container that ``wanted`` names, or the only one when it is "".
@@ -63,9 +65,16 @@ def parse_log_options(query: Mapping[str, str], pod_name: str, now: datetime) ->
         raise _invalid(
             pod_name, "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
         )
-    if problems:
-        field, value, why = problems[0]
-        raise _invalid(pod_name, f"{field}: Invalid value: {value}: {why}")
+    stream = query.get("stream") or "All"
+    texts = [f"{field}: Invalid value: {value}: {why}" for field, value, why in problems]
+    if stream not in STREAMS:
+        texts.append(
+            f'stream: Unsupported value: "{stream}": supported values: "All", "Stderr", "Stdout"'
+        )
+    elif stream != "All" and tail is not None:
+        texts.append("Forbidden: `tailLines` and specific `stream` are mutually exclusive for now")
+    if texts:
+        raise _invalid(pod_name, texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
     since = now - timedelta(seconds=since_s) if since_s is not None else _time(since_time)
     return LogOptions(
         follow=truth(query.get("follow")),
@@ -74,6 +83,7 @@ def parse_log_options(query: Mapping[str, str], pod_name: str, now: datetime) ->
         tail_lines=tail,
         limit_bytes=limit,
         since=since,
+        stream=stream,
     )
 
 

@@ -6,7 +6,8 @@ would do, because it runs for every request. Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,7 +19,8 @@ class Target:
     """What an API path points at.
 
     kind: None for a virtual resource such as selfsubjectreviews, or for one that is not served.
-    namespace: "" for cluster scope or all namespaces. name: "" for the collection.
+    namespace: "" for cluster scope or all namespaces. name: "" for the collection. tail: what
+    follows subresource ``proxy``, as it stands in the path, from its slash on.
     """
 
     group: str
@@ -28,6 +30,12 @@ class Target:
     namespace: str = ""
     name: str = ""
     subresource: str = ""
+    tail: str = ""
+
+
+_PROXY = re.compile(
+    r"(/api/v1/(?:namespaces/[^/]+/(?:pods|services)|nodes)/[^/]+/proxy)(/.*)", re.DOTALL
+)
 
 
 def parse_target(path: str) -> Target | None:
@@ -36,6 +44,11 @@ def parse_target(path: str) -> Target | None:
     None when the path is not that of a resource: discovery, health, or nothing netlab knows.
     A path that names a namespace for a cluster-scoped kind points at nothing.
     """
+    proxied = _PROXY.fullmatch(path)
+    if proxied is not None:
+        # the rest is the path of another server, in which a slash more or less has a meaning
+        found = parse_target(proxied.group(1))
+        return None if found is None else replace(found, tail=proxied.group(2))
     parts = path.split("/")
     if len(parts) > 3 and parts[1] == "api":
         group, version, rest = "", parts[2], parts[3:]

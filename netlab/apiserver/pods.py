@@ -1,49 +1,30 @@
-"""What the API server itself decides about a Pod: its first status, its class, its node.
+"""What the API server itself decides about a Pod: its first status, its class, its node, and what
+a write through one of its subresources may change.
 
-Mirrors ``pkg/registry/core/pod`` (strategy and binding) and ``pkg/apis/core/v1/helper/qos``. Pure.
+Mirrors ``pkg/registry/core/pod`` (the strategies and binding). Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
-from netlab.api.field_errors import conflict, invalid, not_supported, required
+from netlab.api.field_errors import FieldError, conflict, invalid, not_supported, required
 from netlab.api.kinds import Kind
 from netlab.api.meta import AnyObject
-from netlab.api.quantities import parse_quantity
+from netlab.api.pod_resources import qos_class
+from netlab.api.validation.pod_update import validate_ephemeral_update, validate_resize
 from netlab.api.view import Object
 from netlab.errors import ApiError
 
 # errors name the kind when the Binding is wrong, and the subresource when the pod refuses it
 _BINDING: Kind[AnyObject] = Kind("", "v1", "Binding", "pods/binding", AnyObject)
-_COMPUTE = ("cpu", "memory")
 
 
 def prepare_create(pod: Object) -> None:
     """Replace whatever status the client sent by that of a pod nobody has seen yet."""
     pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod.get("spec") or {})}
-
-
-def qos_class(spec: dict[str, Any]) -> str:
-    """Return Guaranteed, Burstable or BestEffort, from the containers' requests and limits."""
-    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
-    resources = [container.get("resources") or {} for container in containers]
-    if not any(_amounts(each, "requests") or _amounts(each, "limits") for each in resources):
-        return "BestEffort"
-    guaranteed = all(
-        set(_amounts(each, "limits")) == set(_COMPUTE)
-        and _amounts(each, "requests") in ({}, _amounts(each, "limits"))
-        for each in resources
-    )
-    return "Guaranteed" if guaranteed else "Burstable"
-
-
-def _amounts(resources: dict[str, Any], field: str) -> dict[str, int]:
-    """CPU and memory in thousandths; zero counts as not given."""
-    given = resources.get(field) or {}
-    amounts = {name: parse_quantity(given[name]).milli() for name in _COMPUTE if name in given}
-    return {name: amount for name, amount in amounts.items() if amount}
 
 
 def bind(pod: Object, binding: Object, now: str) -> Object:
@@ -94,3 +75,56 @@ def _with_scheduled(conditions: Iterable[dict[str, Any]], now: str) -> list[dict
         "lastTransitionTime": now,
     }
     return [*(each for each in conditions if each.get("type") != "PodScheduled"), scheduled]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a pod that has a subresource of its own.
+
+    merge(old, wanted): the old pod with that part of the wanted one; all else stays as it was.
+    validate(old, new): what is wrong with the result.
+    """
+
+    merge: Callable[[Object, Object], Object]
+    validate: Callable[[Object, Object], list[FieldError]]
+
+
+def _with_ephemeral_containers(old: Object, wanted: Object) -> Object:
+    spec = dict(old.get("spec") or {})
+    containers = (wanted.get("spec") or {}).get("ephemeralContainers")
+    spec.pop("ephemeralContainers", None)
+    if containers:
+        spec["ephemeralContainers"] = containers
+    return {**old, "metadata": dict(old["metadata"]), "spec": spec}
+
+
+def _with_resources(old: Object, wanted: Object) -> Object:
+    spec = dict(old.get("spec") or {})
+    asked = wanted.get("spec") or {}
+    for field in ("containers", "initContainers"):
+        if spec.get(field):
+            spec[field] = _resized(spec[field], asked.get(field) or ())
+    return {**old, "metadata": dict(old["metadata"]), "spec": spec}
+
+
+def _resized(
+    containers: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[str, Any]]
+) -> list[Object]:
+    by_name = {container.get("name"): container for container in wanted}
+    return [
+        {
+            **container,
+            **{
+                field: by_name[container["name"]][field]
+                for field in ("resources", "resizePolicy")
+                if field in by_name.get(container["name"], {})
+            },
+        }
+        for container in containers
+    ]
+
+
+PARTS: Final[Mapping[str, Part]] = {
+    "ephemeralcontainers": Part(_with_ephemeral_containers, validate_ephemeral_update),
+    "resize": Part(_with_resources, validate_resize),
+}

@@ -4,9 +4,9 @@ Mirrors the generic registry of ``k8s.io/apiserver`` (``pkg/registry/generic/reg
 ``pkg/registry/rest``) and the request handlers' part that precedes it. What is particular to a
 kind stands in ``strategy``; this file is the order of the steps:
 
-- create: decode, admission, prepare, name, validate, allocate, store;
+- create: decode, admission, prepare, name, validate, review, allocate, quotas, store;
 - update and patch: read the newest state, make the new object, separate status from the rest,
-  admission, prepare, validate, allocate, store only if something changed.
+  admission, prepare, validate, review, allocate, quotas, store only if something changed.
 
 From reading the newest state to queueing the write nothing awaits, so every write is decided on
 the state it is applied to. A patch without a resourceVersion therefore never conflicts, where
@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from random import Random, SystemRandom
 from typing import Any, TypeAlias
 
@@ -40,7 +41,7 @@ from netlab.api.validation import validate_create, validate_update
 from netlab.api.view import Object
 from netlab.apiserver import metadata as meta
 from netlab.apiserver import pods, scale, warnings
-from netlab.apiserver.admission import DEFAULT_SERVICE_ACCOUNT, Attributes, admit
+from netlab.apiserver.admission import DEFAULT_SERVICE_ACCOUNT, Attributes, admit, review
 from netlab.apiserver.deletion import Verdict, plan_deletion, removed_by_update
 from netlab.apiserver.incoming import decode_object, only_new
 from netlab.apiserver.listing import list_objects
@@ -67,6 +68,9 @@ __all__ = ["Registry", "SubresourceCreator", "Watch"]
 
 SubresourceCreator: TypeAlias = Callable[[Item, Object, WriteOptions], Awaitable[Object]]
 """Answers a POST to a subresource of an existing object: (the object, body, options) -> answer."""
+
+READABLE = ("", "status", *pods.PARTS)
+UPDATABLE = ("status", "scale", "finalize", *pods.PARTS)
 
 GENERATED_NAME_TRIES = 8
 
@@ -113,7 +117,7 @@ class Registry:
     async def get(
         self, kind: Kind[Any], namespace: str | None, name: str, *, subresource: str = ""
     ) -> Item:
-        """Return the object; subresource "scale" gives its autoscaling/v1 Scale, "status" itself.
+        """Return the object; subresource "scale" gives its autoscaling/v1 Scale, others itself.
 
         Raises: ApiError NotFound.
         """
@@ -122,9 +126,7 @@ class Registry:
             raise not_found(kind, name)
         if subresource == "scale" and "scale" in kind.subresources:
             return _scale_item(Item(record.json).object)
-        if subresource not in ("", "status") or (
-            subresource and subresource not in kind.subresources
-        ):
+        if subresource not in READABLE or (subresource and subresource not in kind.subresources):
             raise method_not_supported(kind, "get")
         return Item(record.json)
 
@@ -192,10 +194,12 @@ class Registry:
         if errors:
             raise invalid(kind, metadata.get("name") or "", errors)
         key = key_of(kind, namespace, metadata["name"])
+        review(self._attributes("CREATE", kind, namespace, key.name, obj, None))
         self._writes.allocate(kind, key, obj, None)
         present = self._writes.find(kind, namespace, key.name)
         if present is not None:
             raise _exists(present)
+        self._writes.charge(kind, key, obj, None)
         return self._writes.create(key, obj, options)
 
     def _name(self, kind: Kind[Any], obj: Object) -> None:
@@ -224,7 +228,8 @@ class Registry:
         *,
         subresource: str = "",
     ) -> WriteResult:
-        """Replace the object, or one part: subresource "status", "scale" or "finalize".
+        """Replace the object, or one part: subresource "status", "scale", "finalize", or a pod's
+        "ephemeralcontainers" or "resize".
 
         Raises: ApiError NotFound, Conflict, Invalid, BadRequest.
         """
@@ -282,12 +287,14 @@ class Registry:
         meta.carry_identity(new, old)
         if subresource == "finalize":
             new = {**old, "spec": {"finalizers": finalizers} if finalizers else {}}
+        elif subresource in pods.PARTS:
+            new = self._prepare_part(present, new, subresource)
         elif not subresource:
             self._prepare_change(present, new)
         if meta.equal_but_version(new, old):
             return self._writes.keep(present)
         changes = strategy.generation_changes
-        if not subresource and changes is not None and changes(new, old):
+        if subresource != "status" and changes is not None and changes(new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         removed = removed_by_update(new)
         return self._writes.replace(present, new, dry_run=options.dry_run, removed=removed)
@@ -300,7 +307,23 @@ class Registry:
         errors = validate_update(kind, old, new)
         if errors:
             raise invalid(kind, key.name, errors)
+        review(self._attributes("UPDATE", kind, key.namespace, key.name, new, old))
         self._writes.allocate(kind, key, new, old)
+        self._writes.charge(kind, key, new, old)
+
+    def _prepare_part(self, present: Present, wanted: Object, subresource: str) -> Object:
+        """Return the pod with that part of it changed which the subresource is for."""
+        kind, key, old = present.kind, present.key, present.object
+        part = pods.PARTS[subresource]
+        new = part.merge(old, wanted)
+        errors = part.validate(old, new)
+        if errors:
+            raise invalid(kind, key.name, errors)
+        attributes = self._attributes("UPDATE", kind, key.namespace, key.name, new, old)
+        review(replace(attributes, subresource=subresource))
+        if subresource == "resize":
+            self._writes.charge(kind, key, new, old)
+        return new
 
     async def _rescale(
         self, present: Present, change: Callable[[Object], Object], options: WriteOptions
@@ -422,8 +445,17 @@ class Registry:
         obj: Object,
         old: Object | None,
     ) -> Attributes:
-        lookup = self._writes.lookup
-        return Attributes(operation, kind, namespace, name, obj, old, lookup, self._random)
+        return Attributes(
+            operation,
+            kind,
+            namespace,
+            name,
+            obj,
+            old,
+            self._writes.lookup,
+            self._random,
+            self._writes.all_of,
+        )
 
 
 def _scope(kind: Kind[Any], namespace: str | None) -> str | None:
@@ -433,7 +465,7 @@ def _scope(kind: Kind[Any], namespace: str | None) -> str | None:
 def _check_subresource(kind: Kind[Any], subresource: str, verb: str) -> None:
     if not subresource:
         return
-    if subresource not in kind.subresources or subresource not in ("status", "scale", "finalize"):
+    if subresource not in kind.subresources or subresource not in UPDATABLE:
         raise method_not_supported(kind, verb)
 
 

@@ -64,8 +64,8 @@ _SUBRESOURCE_BODIES = {
     "token": ("authentication.k8s.io/v1", "TokenRequest"),
 }
 _CREATED_BY_POST = ("binding", "eviction", "token")
-_READABLE = ("status", "scale")
-_UPDATABLE = ("status", "scale", "finalize")
+_READABLE = ("status", "scale", "ephemeralcontainers", "resize")
+_UPDATABLE = (*_READABLE, "finalize")
 
 # A reader that takes longer than this past its watch's end is gone.
 WATCH_GRACE_S = 30.0

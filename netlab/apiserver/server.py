@@ -23,6 +23,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from netlab.api.field_errors import unauthorized
+from netlab.apiserver import metrics
 from netlab.apiserver.authn import ANONYMOUS, Authenticator
 from netlab.apiserver.authz import Access, allowed, forbidden
 from netlab.apiserver.decoding import decode_object
@@ -38,6 +39,7 @@ from netlab.apiserver.exchange import (
 )
 from netlab.apiserver.impersonation import parse_impersonation
 from netlab.apiserver.information import Check, InformationHandlers
+from netlab.apiserver.metrics import MetricsHandlers
 from netlab.apiserver.paths import Target, parse_target
 from netlab.apiserver.pki import Pki
 from netlab.apiserver.query import is_watch
@@ -45,7 +47,7 @@ from netlab.apiserver.registry import Registry
 from netlab.apiserver.requests import UserInfo
 from netlab.apiserver.resources import ResourceHandlers
 from netlab.apiserver.reviews import answer_review
-from netlab.apiserver.streaming import STREAMS, Connections, StreamHandlers
+from netlab.apiserver.streaming import Connections, StreamHandlers, is_stream
 from netlab.apiserver.tokens import ServiceAccountTokens
 from netlab.clock import Clock
 from netlab.config import LabConfig
@@ -91,6 +93,7 @@ class ApiServer:
         self._authenticator = Authenticator(tokens, clock, static_tokens=static_tokens)
         self._resources = ResourceHandlers(registry, clock)
         self._streams = StreamHandlers(registry, connections)
+        self._metrics = MetricsHandlers(registry, connections)
         self._information = InformationHandlers(f"{config.node_ip}:{config.api_port}", checks or {})
         self._streaming: set[asyncio.Task[Any]] = set()
 
@@ -191,9 +194,11 @@ class ApiServer:
         if target.kind is None:
             if (target.group, target.version, target.resource) in ALWAYS_EMPTY:
                 return answer_empty_list(exchange, target)
+            if (target.group, target.version) == (metrics.GROUP, metrics.VERSION):
+                return await self._metrics.handle(exchange, target)
             return await self._review(exchange, target)
-        if target.subresource in STREAMS and target.resource == "pods":
-            if not target.namespace:
+        if is_stream(target):
+            if not target.namespace and target.kind.namespaced:
                 raise no_such_resource()
             async with self._until_shutdown():
                 return await self._streams.handle(exchange, target)

@@ -17,10 +17,14 @@ from netlab.api.kinds import (
     EVENT,
     LEASE,
     NAMESPACE,
+    PERSISTENT_VOLUME,
+    PERSISTENT_VOLUME_CLAIM,
     POD,
     REPLICA_SET,
+    RESOURCE_QUOTA,
     SERVICE,
     SERVICE_ACCOUNT,
+    STORAGE_CLASS,
     Kind,
 )
 from netlab.api.view import Object
@@ -109,6 +113,14 @@ def _prepare_deployment(obj: Object) -> None:
     obj["status"] = {}
 
 
+def _prepare_quota(obj: Object) -> None:
+    obj["status"] = {}
+
+
+def _prepare_storage(obj: Object) -> None:
+    obj["status"] = {"phase": "Pending"}
+
+
 def _deployment_changed(new: Object, old: Object) -> bool:
     # kubectl records the cause of a change in an annotation, and the controller copies it
     return spec_changed(new, old) or (
@@ -134,6 +146,10 @@ STRATEGIES: dict[Kind[Any], Strategy] = {
     REPLICA_SET: Strategy(_prepare_replica_set, generation_changes=spec_changed),
     DEPLOYMENT: Strategy(_prepare_deployment, generation_changes=_deployment_changed),
     ENDPOINT_SLICE: Strategy(generation_changes=_slice_changed),
+    RESOURCE_QUOTA: Strategy(_prepare_quota, returns_deleted=True),
+    PERSISTENT_VOLUME: Strategy(_prepare_storage, returns_deleted=True),
+    PERSISTENT_VOLUME_CLAIM: Strategy(_prepare_storage, returns_deleted=True),
+    STORAGE_CLASS: Strategy(returns_deleted=True),
     LEASE: Strategy(create_on_update=True, unconditional_update=False),
 }
 

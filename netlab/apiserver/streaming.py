@@ -1,39 +1,27 @@
-"""Logs of containers and processes in them, from the pod's node to the caller.
+"""Logs of containers, processes in them, and connections into pods, from the node to the caller.
 
-Mirrors the ``pods/log`` and ``pods/exec`` storages of kube-apiserver, which proxy to the kubelet;
-here a ``NodeConnection`` does. Exec speaks WebSocket (kubectl 1.30 and later, the Python client).
-What can be told before the upgrade is an HTTP error; later errors travel in the error channel,
-because a client that sees its WebSocket refused tries SPDY and would hide the reason.
+Mirrors the ``pods/log``, ``pods/exec``, ``pods/attach``, ``pods/portforward`` and ``…/proxy``
+storages of kube-apiserver, which proxy to the kubelet; here a ``NodeConnection`` does.
 
-netlab leaves out, with a clear error each: SPDY, attach and port-forward.
+What can be told before the connection changes its protocol is an HTTP error. Over WebSocket, what
+the node says of a command travels in the error channel instead: a client that sees its WebSocket
+refused tries again with SPDY, and would start the command twice.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
-from urllib.parse import parse_qs
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from netlab.api.field_errors import bad_request
 from netlab.api.kinds import POD
-from netlab.api.streams import STDERR, STDOUT, ExecProcess, NodeConnection
+from netlab.api.streams import ByteStream, ExecProcess, NodeConnection
 from netlab.api.view import Object
-from netlab.apiserver.channels import (
-    PROTOCOLS,
-    Resized,
-    StdinClosed,
-    StdinData,
-    choose_protocol,
-    error_frame,
-    exit_frame,
-    frame,
-    parse_frame,
-)
+from netlab.apiserver.channels import PROTOCOLS, SPDY_PROTOCOLS, V4
 from netlab.apiserver.exchange import (
     Answer,
     Exchange,
@@ -42,9 +30,23 @@ from netlab.apiserver.exchange import (
     method_not_allowed,
 )
 from netlab.apiserver.logs import choose_container, parse_log_options
-from netlab.apiserver.parameters import truth
 from netlab.apiserver.paths import Target
 from netlab.apiserver.registry import Registry
+from netlab.apiserver.streams import portforward
+from netlab.apiserver.streams.commands import (
+    CommandRequest,
+    SpdyCommand,
+    WebSocketCommand,
+    as_api_error,
+    check_command,
+    parse_command,
+    run_command,
+)
+from netlab.apiserver.streams.connection import switch_protocols, watch_departure
+from netlab.apiserver.streams.portforward import ChannelForward, SpdyForward
+from netlab.apiserver.streams.proxying import ProxyHandlers
+from netlab.apiserver.streams.upgrading import Carrier, Upgrade, choose_upgrade, spdy_headers
+from netlab.apiserver.streams.websocket import Channels, TunnelWire, accept_websocket
 from netlab.errors import ApiError, NetlabError
 
 Connections: TypeAlias = Callable[[str], NodeConnection | None]
@@ -52,35 +54,32 @@ Connections: TypeAlias = Callable[[str], NodeConnection | None]
 
 # How long a quiet log may delay its headers, so that an error can still become a Status.
 FIRST_PIECE_S = 0.3
-LARGEST_MESSAGE_BYTES = 1 << 20
-CLOSE_TIMEOUT_S = 5.0
 
 STREAMS = ("log", "exec", "attach", "portforward")
 
 
-@dataclass(frozen=True, slots=True)
-class ExecRequest:
-    """Query of ``…/exec``."""
-
-    argv: tuple[str, ...]
-    stdin: bool
-    stdout: bool
-    stderr: bool
-    tty: bool
+def is_stream(target: Target) -> bool:
+    """True when the path names something that lasts and is not answered from the store."""
+    if target.subresource == "proxy":
+        return not target.group and target.resource in ("pods", "services", "nodes")
+    return target.resource == "pods" and not target.group and target.subresource in STREAMS
 
 
 class StreamHandlers:
-    """Answers ``pods/log`` and ``pods/exec``."""
+    """Answers everything for which ``is_stream`` is true."""
 
     def __init__(self, registry: Registry, connections: Connections) -> None:
         self._registry = registry
         self._connections = connections
+        self._proxy = ProxyHandlers(registry, self.connection)
 
     async def handle(self, exchange: Exchange, target: Target) -> Answer:
-        """Answer a request for one of ``STREAMS``.
+        """Answer a request.
 
         Raises: ApiError with the Status to answer.
         """
+        if target.subresource == "proxy":
+            return await self._proxy.handle(exchange, target)
         method = exchange.request.method
         if target.subresource == "log":
             if method != "GET":
@@ -88,115 +87,126 @@ class StreamHandlers:
             return await self._log(exchange, target)
         if method not in ("GET", "POST"):
             raise method_not_allowed()
-        return await self._exec(exchange, target)
+        async with watch_departure(exchange.request):
+            if target.subresource == "portforward":
+                return await self._forward(exchange, target)
+            return await self._command(exchange, target)
 
-    async def _pod(self, target: Target) -> Object:
-        return (await self._registry.get(POD, target.namespace, target.name)).object
+    def connection(self, node: str) -> NodeConnection:
+        """Return the way to a node.
 
-    def _connection(self, pod: Object) -> NodeConnection:
-        node = pod.get("spec", {}).get("nodeName", "")
+        Raises: ApiError ServiceUnavailable.
+        """
         connection = self._connections(node)
         if connection is None:
             message = f"dial node {node}: no node agent of that name is connected"
             raise ApiError(503, "ServiceUnavailable", message)
         return connection
 
+    async def _pod(self, target: Target) -> Object:
+        return (await self._registry.get(POD, target.namespace, target.name)).object
+
     async def _log(self, exchange: Exchange, target: Target) -> Answer:
         pod = await self._pod(target)
         container = choose_container(pod, exchange.query.get("container", ""))
         options = parse_log_options(exchange.query, target.name, exchange.now)
-        if not pod.get("spec", {}).get("nodeName"):
+        node = pod.get("spec", {}).get("nodeName")
+        if not node:
             return answer_bytes(b"", "text/plain")  # nothing can have been written yet
-        connection = self._connection(pod)
-        pieces = connection.logs(target.namespace, target.name, container, options)
+        pieces = self.connection(node).logs(target.namespace, target.name, container, options)
         return await _send_pieces(exchange.request, pieces)
 
-    async def _exec(self, exchange: Exchange, target: Target) -> Answer:
+    async def _command(self, exchange: Exchange, target: Target) -> Answer:
+        attach = target.subresource == "attach"
         pod = await self._pod(target)
-        request = parse_exec(exchange.request.rel_url.raw_query_string)
+        request = parse_command(exchange.request.rel_url.raw_query_string)
         container = choose_container(pod, exchange.query.get("container", ""))
-        if target.subresource == "exec" and not request.argv:
-            raise bad_request("you must specify at least one command for the container")
-        if not pod.get("spec", {}).get("nodeName"):
-            raise bad_request(f"pod {target.name} does not have a host assigned")
-        connection = self._connection(pod)
-        protocol = upgrade_protocol(exchange.request, target.subresource)
-        socket = web.WebSocketResponse(
-            protocols=(protocol,),
-            max_msg_size=LARGEST_MESSAGE_BYTES,
-            timeout=CLOSE_TIMEOUT_S,
-            compress=False,
-        )
-        await socket.prepare(exchange.request)
+        check_command(request, attach=attach)
+        connection = self._connection_of(pod)
+        upgrade = choose_upgrade(exchange.request, websocket=PROTOCOLS, spdy=SPDY_PROTOCOLS)
+
+        async def start() -> ExecProcess:
+            where = (target.namespace, target.name, container)
+            if attach:
+                return await connection.attach(*where, stdin=request.stdin, tty=request.tty)
+            return await connection.exec(*where, request.argv, stdin=request.stdin, tty=request.tty)
+
+        if upgrade.carrier is Carrier.WEBSOCKET:
+            return await _websocket_command(exchange.request, upgrade, request, start, attach)
+        process = await start()
         try:
-            process = await connection.exec(
-                target.namespace,
-                target.name,
-                container,
-                request.argv,
-                stdin=request.stdin,
-                tty=request.tty,
+            taken = await switch_protocols(exchange.request, spdy_headers(upgrade))
+            await SpdyCommand(taken, upgrade.protocol, request).serve(
+                process, request, attach=attach
             )
-        except NetlabError as error:
-            await socket.send_bytes(error_frame(_as_api_error(error)))
+        finally:
+            await process.close()
+        return taken.response
+
+    def _connection_of(self, pod: Object) -> NodeConnection:
+        node = pod.get("spec", {}).get("nodeName")
+        if not node:
+            raise bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
+        return self.connection(node)
+
+    async def _forward(self, exchange: Exchange, target: Target) -> Answer:
+        pod = await self._pod(target)
+        connection = self._connection_of(pod)
+        request = exchange.request
+        ports = portforward.parse_ports(request.rel_url.raw_query_string)
+        upgrade = choose_upgrade(
+            request,
+            websocket=portforward.WEBSOCKET_PROTOCOLS,
+            spdy=(portforward.SPDY_PROTOCOL,),
+            oldest=_oldest_forward(request),
+        )
+
+        async def dial(port: int) -> ByteStream:
+            return await connection.dial_pod(target.namespace, target.name, port)
+
+        if upgrade.carrier is Carrier.SPDY:
+            taken = await switch_protocols(request, spdy_headers(upgrade))
+            await SpdyForward(taken, dial).serve()
+            return taken.response
+        if upgrade.protocol == portforward.TUNNEL_PROTOCOL:
+            socket = await accept_websocket(request, upgrade)
+            await SpdyForward(TunnelWire(socket), dial).serve()
             await socket.close()
             return socket
-        await run_exec(socket, process, request, protocol)
+        portforward.check_ports(ports)
+        socket = await accept_websocket(request, upgrade)
+        await ChannelForward(Channels(socket, upgrade.protocol), ports, dial).serve()
         return socket
 
 
-def parse_exec(raw_query: str) -> ExecRequest:
-    """Return what ``?command=…&command=…&stdin=true`` asks for."""
-    values = parse_qs(raw_query, keep_blank_values=True)
-
-    def flag(name: str) -> bool:
-        return name in values and truth(values[name][0])
-
-    return ExecRequest(
-        argv=tuple(values.get("command", ())),
-        stdin=flag("stdin"),
-        stdout=flag("stdout"),
-        stderr=flag("stderr"),
-        tty=flag("tty"),
-    )
+def _oldest_forward(request: web.BaseRequest) -> str:
+    """What a caller means that names no protocol."""
+    websocket = request.headers.get("Upgrade", "").lower() == "websocket"
+    return V4 if websocket else portforward.SPDY_PROTOCOL
 
 
-def _as_api_error(error: NetlabError) -> ApiError:
-    if isinstance(error, ApiError):
-        return error
-    return ApiError(500, "InternalError", f"Internal error occurred: {error}")
-
-
-def upgrade_protocol(request: web.BaseRequest, subresource: str) -> str:
-    """Return the stream protocol that caller and server share.
-
-    Raises: ApiError BadRequest when the caller does not upgrade, or to what is not served.
-    """
-    upgrade = request.headers.get("Upgrade", "")
-    if subresource != "exec":
-        instead = ": use kubectl exec" if subresource == "attach" else ""
-        raise bad_request(f"{subresource} is not served by this version of netlab{instead}")
-    if not upgrade:
-        raise bad_request("Upgrade request required")
-    if upgrade.lower() != "websocket":
-        raise bad_request(
-            f"exec over {upgrade} is not served by this version of netlab: "
-            "use kubectl 1.30 or newer, which speaks WebSocket"
-        )
-    header = request.headers.get("Sec-WebSocket-Protocol", "")
-    offered = [name.strip() for name in header.split(",") if name.strip()]
-    protocol = choose_protocol(offered)
-    if not protocol:
-        raise bad_request(
-            f"unable to upgrade: the client offers {offered}, the server {list(PROTOCOLS)}"
-        )
-    return protocol
+async def _websocket_command(
+    request: web.BaseRequest,
+    upgrade: Upgrade,
+    command: CommandRequest,
+    start: Callable[[], Awaitable[ExecProcess]],
+    attach: bool,
+) -> Answer:
+    socket = await accept_websocket(request, upgrade)
+    streams = WebSocketCommand(Channels(socket, upgrade.protocol))
+    await streams.greet(command)
+    try:
+        process = await start()
+    except NetlabError as error:
+        await streams.finish(as_api_error(error))
+        return socket
+    await run_command(streams, process, command, attach=attach)
+    return socket
 
 
 async def _send_pieces(request: web.BaseRequest, pieces: AsyncIterator[bytes]) -> Answer:
     """Send pieces as they come; an error before the first is raised, later ones end the text."""
     response = web.StreamResponse(headers=base_headers("text/plain"))
-    response.enable_chunked_encoding()
     first = asyncio.ensure_future(anext(pieces, b""))
     try:
         done, _ = await asyncio.wait({first}, timeout=FIRST_PIECE_S)
@@ -220,51 +230,3 @@ async def _send_pieces(request: web.BaseRequest, pieces: AsyncIterator[bytes]) -
             await close()
     await response.write_eof()
     return response
-
-
-async def run_exec(
-    socket: web.WebSocketResponse, process: ExecProcess, request: ExecRequest, protocol: str
-) -> None:
-    """Carry a process's streams until it ends or the caller goes away; then it is closed."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            reader = group.create_task(_carry_input(socket, process, request, protocol))
-            await _carry_output(socket, process, request)
-            await _send(socket, exit_frame(await process.wait()))
-            await socket.close()
-            reader.cancel()
-    finally:
-        await process.close()
-
-
-async def _carry_output(
-    socket: web.WebSocketResponse, process: ExecProcess, request: ExecRequest
-) -> None:
-    wanted = {STDOUT: request.stdout, STDERR: request.stderr}
-    while (piece := await process.read()) is not None:
-        channel, data = piece
-        if wanted.get(channel):
-            await _send(socket, frame(channel, data))
-
-
-async def _send(socket: web.WebSocketResponse, message: bytes) -> None:
-    # the caller may have gone; the process is then being killed and its output ends soon
-    with contextlib.suppress(ConnectionError):
-        await socket.send_bytes(message)
-
-
-async def _carry_input(
-    socket: web.WebSocketResponse, process: ExecProcess, request: ExecRequest, protocol: str
-) -> None:
-    async for message in socket:
-        if message.type is not WSMsgType.BINARY:
-            continue
-        said = parse_frame(message.data, protocol)
-        if isinstance(said, StdinData) and request.stdin:
-            await process.write_stdin(said.data)
-        elif isinstance(said, StdinClosed) and request.stdin:
-            await process.close_stdin()
-        elif isinstance(said, Resized):
-            await process.resize(said.columns, said.rows)
-    # the connection has ended: whatever the caller started must not outlive it
-    await process.close()

@@ -7,7 +7,7 @@ reads with ``latest`` is still the newest state when it calls ``write``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -15,16 +15,18 @@ from typing import Any
 import msgspec
 
 from netlab.api.field_errors import not_found
-from netlab.api.kinds import SERVICE, Kind
+from netlab.api.kinds import KINDS, RESOURCE_QUOTA, SERVICE, Kind
 from netlab.api.view import Object
 from netlab.apiserver import services
 from netlab.apiserver.allocations import Allocations
 from netlab.apiserver.metadata import with_version
+from netlab.apiserver.quota import Quotas
 from netlab.apiserver.requests import WriteOptions
 from netlab.config import LabConfig
 from netlab.store.records import Item, Key, Record
 from netlab.store.store import Store
 
+_KIND_OF = {kind.group_resource: kind for kind in KINDS}
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -69,6 +71,18 @@ class Writes:
             config.service_cidr, random, nodes=config.node_address.network
         )
         self._allocated_epoch = -1
+        self._quotas = Quotas(self._stored)
+        self._quota_epoch = -1
+        self._quota_status: dict[Key, Object] = {}
+
+    def _stored(self, kind: Kind[Any], namespace: str) -> Iterator[Object]:
+        for key, record in self._store.latest_records(kind.group_resource):
+            if not namespace or key.namespace == namespace:
+                yield _decode(record.json)
+
+    def all_of(self, kind: Kind[Any], namespace: str) -> list[Object]:
+        """Return copies of the objects of a kind, in one namespace or (namespace "") in all."""
+        return list(self._stored(kind, namespace))
 
     def exists(self, kind: Kind[Any], namespace: str | None, name: str) -> bool:
         """True when there is such an object."""
@@ -111,6 +125,21 @@ class Writes:
         owner = None if old is None else (key.namespace, key.name)
         services.allocate(new, old, owner, self._allocations)
 
+    def charge(self, kind: Kind[Any], key: Key, new: Object, old: Object | None) -> None:
+        """Check that the write fits into the quotas of its namespace.
+
+        Raises: ApiError Forbidden when it does not.
+        """
+        if key.namespace:
+            self._current_quotas().check(kind, key.namespace, key.name, new, old)
+
+    def _current_quotas(self) -> Quotas:
+        if self._quota_epoch != self._store.epoch:
+            self._quotas.forget()
+            self._quota_status.clear()
+            self._quota_epoch = self._store.epoch
+        return self._quotas
+
     def keep(self, present: Present) -> Written:
         """Decide to change nothing; the answer waits until what was read is durable."""
         return Written(Item(present.record.json), self._store.settled(present.key))
@@ -149,4 +178,36 @@ class Writes:
                 present.object if present else None,
                 None if removed else new,
             )
+        if key.namespace:
+            self._settle_quotas(key, present.object if present else None, None if removed else new)
         return Written(Item(stored.json, new), done)
+
+    def _settle_quotas(self, key: Key, old: Object | None, new: Object | None) -> None:
+        """Count the write, and write the status of each quota that it changes along with it."""
+        quotas = self._current_quotas()
+        kind = _KIND_OF[key.kind]
+        quotas.note(kind, key.namespace, old, new)
+        if not quotas.bound(key.namespace):
+            return
+        if kind is RESOURCE_QUOTA:
+            self._quota_status.pop(key, None)
+        for name, status in quotas.statuses(key.namespace):
+            quota_key = key_of(RESOURCE_QUOTA, key.namespace, name)
+            if self._quota_status.get(quota_key) != status:
+                self._quota_status[quota_key] = status
+                self._write_status(quota_key, status)
+
+    def _write_status(self, key: Key, status: Object) -> None:
+        record = self._store.latest(key)
+        if record is None:
+            return
+        quota = _decode(record.json)
+        if quota.get("status") == status:
+            return
+        quota["status"] = status
+        self._store.write(
+            key,
+            record.revision,
+            lambda revision: with_version(quota, revision),
+            uid=quota["metadata"]["uid"],
+        )

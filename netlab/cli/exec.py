@@ -7,6 +7,7 @@ import sys
 from netlab.cli.failures import ExitError
 from netlab.cli.flags import Command, Flag
 from netlab.cli.pod_choice import choose_container, find_pods
+from netlab.cli.remote_streams import Descriptors, connect, pump, raw_terminal
 from netlab.errors import UsageError
 
 TYPE_CHECKING = False
@@ -31,8 +32,9 @@ def _run(session: Session, parsed: Parsed) -> int:
     if tty and parsed["stdin"] and not sys.stdin.isatty():
         session.complain("Unable to use a TTY - input is not a terminal or the right kind of file")
         tty = False
-    path, query = _request(session, pod, container, command, stdin=parsed["stdin"], tty=tty)
-    return _finish(stream(session, path, query, stdin=parsed["stdin"], tty=tty))
+    stdin = sys.stdin.fileno() if parsed["stdin"] else -1
+    path, query = exec_request(session, pod, container, command, stdin=stdin >= 0, tty=tty)
+    return finish(stream(session, path, query, Descriptors(stdin), tty=tty))
 
 
 def _split(session: Session, parsed: Parsed) -> tuple[str, list[str]]:
@@ -53,7 +55,7 @@ def _split(session: Session, parsed: Parsed) -> tuple[str, list[str]]:
     return args[0], args[1:]
 
 
-def _request(
+def exec_request(
     session: Session,
     pod: dict[str, Any],
     container: str,
@@ -77,20 +79,20 @@ def _request(
     return path, "&".join(f"{key}={quote(value)}" for key, value in pairs)
 
 
-def stream(session: Session, path: str, query: str, *, stdin: bool, tty: bool) -> dict[str, Any]:
-    """Connect the terminal with the command until it ends; return the Status it ended with."""
-    from netlab.cli.remote_streams import connect, pump, raw_terminal
-
+def stream(
+    session: Session, path: str, query: str, local: Descriptors, *, tty: bool
+) -> dict[str, Any]:
+    """Connect descriptors with the command until it ends; return the Status it ended with."""
     session.out.flush()
     sock, first = connect(session.client, path, query)
     try:
-        with raw_terminal(enabled=tty and stdin):
-            return pump(sock, first, stdin=stdin, tty=tty)
+        with raw_terminal(enabled=tty and local.stdin >= 0):
+            return pump(sock, first, local, tty=tty)
     finally:
         sock.close()
 
 
-def _finish(status: dict[str, Any]) -> int:
+def finish(status: dict[str, Any]) -> int:
     """Return 0, or raise what the Status tells."""
     if status.get("status") == "Success":
         return 0

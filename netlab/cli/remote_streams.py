@@ -63,10 +63,21 @@ def connect(client: BlockingClient, path: str, query: str) -> tuple[socket.socke
     return sock, left
 
 
-def pump(sock: socket.socket, first: bytes, *, stdin: bool, tty: bool) -> dict[str, Any]:
+class Descriptors:
+    """Where a remote command's streams come from and go to; stdin -1 means: it has none."""
+
+    __slots__ = ("stderr", "stdin", "stdout")
+
+    def __init__(self, stdin: int = -1, stdout: int = 1, stderr: int = 2) -> None:
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+def pump(sock: socket.socket, first: bytes, local: Descriptors, *, tty: bool) -> dict[str, Any]:
     """Copy the streams until the command ends; return its Status."""
     sock.setblocking(False)
-    loop = _Pump(sock, stdin=stdin)
+    loop = _Pump(sock, local)
     with _size_changes(enabled=tty) as size_changes:
         if tty:
             loop.send_size()
@@ -77,13 +88,14 @@ def pump(sock: socket.socket, first: bytes, *, stdin: bool, tty: bool) -> dict[s
 
 
 class _Pump:
-    def __init__(self, sock: socket.socket, *, stdin: bool) -> None:
+    def __init__(self, sock: socket.socket, local: Descriptors) -> None:
         self.status: dict[str, Any] = {}
         self.ended = False
         self._sock = sock
         self._frames = Frames()
         self._unsent = bytearray()
-        self._stdin = sys.stdin.fileno() if stdin else -1
+        self._local = local
+        self._stdin = local.stdin
 
     def turn(self, size_changes: int) -> None:
         """Wait for something to do, and do it."""
@@ -129,7 +141,7 @@ class _Pump:
             return
         channel, data = message[0], message[1:]
         if channel in (STDOUT, STDERR):
-            _write_all(1 if channel == STDOUT else 2, data)
+            _write_all(self._local.stdout if channel == STDOUT else self._local.stderr, data)
         elif channel == ERROR and data:
             self.status = json.loads(data)
             # The command is over; nothing that is typed from now on has a reader.

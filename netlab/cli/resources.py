@@ -117,6 +117,11 @@ EVERYWHERE = (
     Resource("", "v1", "Event", "events", True, ("ev",)),
     Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", True),
     Resource("coordination.k8s.io", "v1", "Lease", "leases", True),
+    Resource("", "v1", "LimitRange", "limitranges", True, ("limits",)),
+    Resource("", "v1", "ResourceQuota", "resourcequotas", True, ("quota",)),
+    Resource("", "v1", "PersistentVolume", "persistentvolumes", False, ("pv",)),
+    Resource("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", True, ("pvc",)),
+    Resource("storage.k8s.io", "v1", "StorageClass", "storageclasses", False, ("sc",)),
 )
 """Resources that are looked up without asking, because no cluster is without them."""
 

@@ -17,6 +17,7 @@ from netlab.cni.plugin import PodNetwork
 from netlab.config import RUN_ROOT, STATE_ROOT, LabConfig
 from netlab.errors import NetlabError, NetworkError
 from netlab.kubelet.folders import NodeFolders
+from netlab.kubelet.volume_removal import unmount_volumes
 from netlab.net.iptables import Iptables
 from netlab.net.links import call_links
 from netlab.net.netns import list_netns, remove_netns
@@ -55,6 +56,9 @@ async def _remove_lab(config: LabConfig) -> None:
             destroy_lab_containers, config.run_dir, config.state_dir, config.name
         )
     )
+    # before any folder goes: what is mounted below them may be a folder of the host
+    for folder in NodeFolders.of_lab(config).mounting:
+        await attempt(lambda folder=folder: asyncio.to_thread(unmount_volumes, folder))  # type: ignore[misc]
     for name in pod_netns_names(config):
         await attempt(lambda name=name: remove_netns(name))  # type: ignore[misc]
     if config.netns is None:

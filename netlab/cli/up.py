@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
+from typing import Literal
 
 import click
 import msgspec
@@ -63,6 +64,11 @@ FIRST_API_PORT = 6443
 @click.option(
     "--api-port", type=click.IntRange(1, 65535), help="Port of the API server.  [default: 6443]"
 )
+@click.option(
+    "--registries",
+    type=click.Choice(["any", "loopback"]),
+    help="Where images may be pulled from.  [default: any; with --sandbox: loopback]",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 def up(
     name: str,
@@ -72,12 +78,16 @@ def up(
     pod_cidr: str,
     service_cidr: str,
     api_port: int | None,
+    registries: Literal["any", "loopback"] | None,
     quiet: bool,
 ) -> None:
     """Start a lab in the background and wait until it works."""
     start = time.monotonic()
     say = _silent if quiet else _echo
-    wanted = _wanted_config(name, sandbox, node_name, node_ip, pod_cidr, service_cidr, api_port)
+    wanted = msgspec.structs.replace(
+        _wanted_config(name, sandbox, node_name, node_ip, pod_cidr, service_cidr, api_port),
+        registries=registries or ("loopback" if sandbox else "any"),
+    )
     facts = quick_facts()
     _stop_at_failure([check_root(facts)])
     with one_at_a_time():

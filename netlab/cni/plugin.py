@@ -7,11 +7,13 @@ and its verbs ADD, DEL and CHECK:
        │ veth
     node netns: veth1a2b3c4d ── port of cni0 10.244.0.1/24 ── routing, iptables ── the world
 
+and the ``portmap`` plugin's, for ports of the node that lead to a pod (``host_ports``).
+
 Rules for callers: ``setup`` before the first ``add``; both may be called again at any time and put
 right what is missing. ``delete`` succeeds when everything is gone already. The pod's namespace
 belongs to the caller. Keep ``guard`` running: it puts the rules back when somebody flushes them.
 
-Left out: IPv6, port mappings, bandwidth limits, other nodes' routes.
+Left out: IPv6, bandwidth limits, other nodes' routes.
 """
 
 from __future__ import annotations
@@ -19,19 +21,23 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 from netlab.clock import Clock
+from netlab.cni.host_ports import HostPort, PortMapping
 from netlab.cni.ipam import AddressPool
+from netlab.cni.port_maps import PortMaps
+from netlab.cni.port_records import PortRecords
 from netlab.cni.rules import plan_rules, plan_rules_removal, render_pod_rules
 from netlab.errors import AddressPoolError, HostError, NetlabError, NetworkError
 from netlab.net.iptables import Iptables
 from netlab.net.links import Links, call_links
 from netlab.net.netns import is_netns
 from netlab.net.rtnetlink import Link, Route
-from netlab.net.ruleset import RuleSet
+from netlab.net.ruleset import RuleSet, merge_rule_sets
 from netlab.net.sysctl import SysctlRecorder, read_sysctl, write_sysctls
 
 log = logging.getLogger(__name__)
@@ -112,6 +118,8 @@ class PodNetwork:
         self._pool = AddressPool(state_dir / "ipam" / bridge, pod_cidr)
         self._iptables = Iptables(netns, tool=tool)
         self._rules = render_pod_rules(cluster_cidr, keep_source)
+        records = PortRecords(state_dir / "hostports" / bridge)
+        self._port_maps = PortMaps(netns, bridge, self._iptables, records)
         self._generation: int | None = None
 
     @property
@@ -121,7 +129,7 @@ class PodNetwork:
 
     def rule_set(self) -> RuleSet:
         """Return the network's own rules, each with its origin."""
-        return self._rules
+        return merge_rule_sets(self._port_maps.rule_set(), self._rules)
 
     async def setup(self) -> None:
         """Have the bridge, the kernel parameters and the rules. Idempotent.
@@ -145,9 +153,17 @@ class PodNetwork:
         return IPv4Interface((address, self._network.prefixlen))
 
     async def add(
-        self, *, container_id: str, pod_netns: Path, namespace: str, name: str
+        self,
+        *,
+        container_id: str,
+        pod_netns: Path,
+        namespace: str,
+        name: str,
+        host_ports: Sequence[HostPort] = (),
     ) -> PodAddress:
         """Give the pod an address and its link; again for the same container: the same address.
+
+        host_ports: the ports of the node that lead to it; () means those it has already, if any.
 
         Raises: AddressPoolError when no address is left; NetworkError, after undoing what this
         call did (an address the container had before stays its own).
@@ -156,17 +172,27 @@ class PodNetwork:
         had_address = await asyncio.to_thread(self._pool.lookup, container_id) is not None
         address = await asyncio.to_thread(self._pool.allocate, container_id)
         try:
-            if await call_links(self._netns, lambda links: links.exists(veth)):
-                if not await self.check(container_id=container_id, pod_netns=pod_netns):
-                    return PodAddress(address, self._gateway, veth)
-                await call_links(self._netns, lambda links: links.remove_link(veth))
-            await self._connect(veth, pod_netns, address)
+            await self._ensure_link(container_id, veth, pod_netns, address)
+            if host_ports:
+                mapping = PortMapping(self._interface(address), tuple(host_ports))
+                await self._port_maps.add(container_id, mapping)
+            else:
+                await self._port_maps.ensure()
         except BaseException as error:
             await self._undo(container_id, keep_address=had_address)
             if isinstance(error, NetworkError):
                 raise NetworkError(f"pod {namespace}/{name}: {error}") from error
             raise
         return PodAddress(address, self._gateway, veth)
+
+    async def _ensure_link(
+        self, container_id: str, veth: str, pod_netns: Path, address: IPv4Address
+    ) -> None:
+        if await call_links(self._netns, lambda links: links.exists(veth)):
+            if not await self._link_problems(container_id, pod_netns):
+                return
+            await call_links(self._netns, lambda links: links.remove_link(veth))
+        await self._connect(veth, pod_netns, address)
 
     async def _connect(self, veth: str, pod_netns: Path, address: IPv4Address) -> None:
         def create(links: Links) -> None:
@@ -188,6 +214,7 @@ class PodNetwork:
     async def _undo(self, container_id: str, *, keep_address: bool) -> None:
         veth = veth_name(container_id)
         try:
+            await self._port_maps.remove(container_id)
             await call_links(self._netns, lambda links: links.remove_link(veth))
             if not keep_address:
                 await asyncio.to_thread(self._pool.release, container_id)
@@ -195,12 +222,13 @@ class PodNetwork:
             log.warning("undo network of container %s: %s", container_id, error)
 
     async def delete(self, *, container_id: str, pod_netns: Path | None = None) -> None:
-        """Take the pod's link and address away. Idempotent; pod_netns may be gone already.
+        """Take the pod's host ports, link and address away. Idempotent; pod_netns may be gone.
 
         Raises: NetworkError when the kernel refuses.
         """
         del pod_netns  # a veth goes with either of its ends
         veth = veth_name(container_id)
+        await self._port_maps.remove(container_id)
         await call_links(self._netns, lambda links: links.remove_link(veth))
         # after the link: an address is free only when nothing answers to it
         await asyncio.to_thread(self._pool.release, container_id)
@@ -210,6 +238,10 @@ class PodNetwork:
 
         Raises: NetworkError when the kernel cannot be asked.
         """
+        problems = await self._link_problems(container_id, pod_netns)
+        return problems + await self._port_maps.check(container_id)
+
+    async def _link_problems(self, container_id: str, pod_netns: Path) -> list[str]:
         address = await asyncio.to_thread(self._pool.lookup, container_id)
         if address is None:
             return [f"container {container_id} has no address"]
@@ -261,7 +293,7 @@ class PodNetwork:
         return await asyncio.to_thread(self._pool.claims)
 
     async def ensure_rules(self) -> bool:
-        """Have the masquerade and forward rules; return whether something was missing.
+        """Have the masquerade, forward and host port rules; return whether something was missing.
 
         Raises: NetworkError when they cannot be read or written.
         """
@@ -269,6 +301,8 @@ class PodNetwork:
         text = plan_rules(self._rules, await self._iptables.save())
         if text:
             await self._iptables.restore(text)
+        if await self._port_maps.ensure():
+            text = "host ports"
         # the older number: a change between the two reads leads to one more look, not to none
         self._generation = generation if not text else None
         return bool(text)
@@ -294,6 +328,7 @@ class PodNetwork:
         text = plan_rules_removal(self._rules, await self._iptables.save())
         if text:
             await self._iptables.restore(text)
+        await self._port_maps.teardown()
         await call_links(self._netns, self._remove_links)
         self.close()
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from netlab.api.core import Pod, Service
+from netlab.api.core import Service
+from netlab.api.pods import Pod
 from netlab.api.view import Object
 
 Ports: TypeAlias = tuple["BackendPort", ...]
@@ -107,7 +108,8 @@ def resolve_ports(service: Service, pod: Pod) -> Ports:
 
 
 def _named_port(pod: Pod, name: str, protocol: str) -> int | None:
-    for container in pod.spec.containers:
+    sidecars = (c for c in pod.spec.init_containers if c.restart_policy == "Always")
+    for container in (*pod.spec.containers, *sidecars):
         for port in container.ports:
             if port.name == name and port.protocol == protocol:
                 return port.container_port

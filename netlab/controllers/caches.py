@@ -14,6 +14,7 @@ from netlab.client.interface import Client
 from netlab.clock import Clock
 from netlab.controllers import selection
 from netlab.controllers.cache import Cache
+from netlab.controllers.volumeprotection import CLAIM_INDEX, by_claim
 
 T = TypeVar("T", bound=AnyObject)
 
@@ -33,6 +34,7 @@ EXTRA: dict[Kind[Any], _Indexers] = {
         **CLAIMED,
         selection.LABEL_INDEX: selection.by_labels,
         selection.NODE_INDEX: selection.by_node,
+        CLAIM_INDEX: by_claim,
     },
     REPLICA_SET: CLAIMED,
     ENDPOINT_SLICE: {selection.CONTROLLER_INDEX: selection.by_controller},

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from netlab.api.apps import Deployment, ReplicaSet
-from netlab.api.core import Pod
 from netlab.api.kinds import DEPLOYMENT, REPLICA_SET
+from netlab.api.pods import Pod
 from netlab.api.selectors import label_matcher
 from netlab.api.view import Object
 from netlab.controllers.actions import (

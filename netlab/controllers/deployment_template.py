@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from netlab.api.apps import Deployment, ReplicaSet
-from netlab.api.core import PodTemplateSpec
 from netlab.api.kinds import DEPLOYMENT, REPLICA_SET
+from netlab.api.pods import PodTemplateSpec
 from netlab.api.view import Object
 from netlab.controllers.actions import Announcement, Create, owner_reference
 from netlab.controllers.rollout import max_surge

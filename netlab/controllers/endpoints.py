@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv4Address
 
-from netlab.api.core import Endpoints, Pod, Service
+from netlab.api.core import Endpoints, Service
 from netlab.api.kinds import ENDPOINTS
+from netlab.api.pods import Pod
 from netlab.api.view import Object
 from netlab.clock import rfc3339
 from netlab.controllers.actions import NOTHING, Create, Decision, Delete, Patch

@@ -17,9 +17,10 @@ from typing import Any
 
 import msgspec
 
-from netlab.api.core import Pod, Service
+from netlab.api.core import Service
 from netlab.api.discovery import SERVICE_NAME_LABEL, EndpointSlice
 from netlab.api.kinds import ENDPOINT_SLICE, SERVICE
+from netlab.api.pods import Pod
 from netlab.api.view import Object
 from netlab.clock import rfc3339
 from netlab.controllers.actions import (

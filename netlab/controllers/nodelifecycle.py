@@ -13,10 +13,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from netlab.api.core import Node, Pod
+from netlab.api.core import Node
 from netlab.api.discovery import Lease
 from netlab.api.kinds import NODE, POD
 from netlab.api.meta import Condition
+from netlab.api.pods import Pod
 from netlab.api.view import Object
 from netlab.clock import rfc3339
 from netlab.controllers.actions import Action, Burst, Decision, Delete, Note, Patch

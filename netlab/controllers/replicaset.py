@@ -17,9 +17,9 @@ from datetime import datetime
 from typing import Any
 
 from netlab.api.apps import ReplicaSet
-from netlab.api.core import Pod
 from netlab.api.kinds import POD, REPLICA_SET
 from netlab.api.meta import Condition
+from netlab.api.pods import Pod
 from netlab.api.selectors import LabelMatcher, label_matcher
 from netlab.api.view import Object
 from netlab.clock import rfc3339

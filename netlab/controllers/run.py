@@ -14,7 +14,7 @@ from netlab.client.events import EventRecorder
 from netlab.client.informer import wait_synced
 from netlab.client.interface import Client
 from netlab.clock import Clock
-from netlab.controllers import wiring
+from netlab.controllers import persistentvolume_wiring, wiring
 from netlab.controllers.cache import MAX_AGE_S
 from netlab.controllers.caches import Caches
 from netlab.controllers.garbage import GarbageCollector
@@ -41,6 +41,10 @@ class ControllerManager:
             wiring.namespace_deletion(caches, client, clock),
             wiring.nodes(caches, clock),
             wiring.nodeless_pods(caches, client),
+            persistentvolume_wiring.claims(caches, clock),
+            persistentvolume_wiring.volumes(caches, clock),
+            persistentvolume_wiring.claim_protection(caches),
+            persistentvolume_wiring.volume_protection(caches),
             GarbageCollector(client, caches.by_kind).reconciler(),
         ]
         self._recorders: list[EventRecorder] = []

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from netlab.api.core import Pod, Service
+from netlab.api.core import Service
 from netlab.api.meta import AnyObject
+from netlab.api.pods import Pod
 from netlab.api.selectors import LabelMatcher
 from netlab.controllers.actions import controller_of
 

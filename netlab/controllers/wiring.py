@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from netlab.api.apps import Deployment, ReplicaSet
-from netlab.api.core import Node, Pod, Service
+from netlab.api.core import Node, Service
 from netlab.api.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
@@ -26,6 +26,7 @@ from netlab.api.kinds import (
     SERVICE_ACCOUNT,
 )
 from netlab.api.meta import AnyObject
+from netlab.api.pods import Pod
 from netlab.client.informer import Key, key_of
 from netlab.client.interface import Client
 from netlab.clock import Clock

@@ -21,8 +21,9 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from netlab.api.core import Pod, Service
+from netlab.api.core import Service
 from netlab.api.kinds import POD, SERVICE
+from netlab.api.pods import Pod
 from netlab.api.streams import NodeConnection
 from netlab.client.events import EventRecorder
 from netlab.client.informer import Informer
@@ -33,10 +34,15 @@ from netlab.errors import NetlabError
 from netlab.kubelet.files import Resolver, parse_resolv_conf
 from netlab.kubelet.folders import NodeFolders
 from netlab.kubelet.heartbeat import NodeHeartbeat
+from netlab.kubelet.image_gc import run_image_gc
 from netlab.kubelet.inventory import Inventory, Snapshot
+from netlab.kubelet.log_rotation import run_log_rotation
 from netlab.kubelet.node_parts import NetnsTable, NodeParts, PodNetwork
-from netlab.kubelet.sandbox import remove_network, remove_sandbox
+from netlab.kubelet.sandbox import own_netns, remove_network, remove_sandbox
 from netlab.kubelet.streams import KubeletConnection
+from netlab.kubelet.usage import NodeUsageMeter
+from netlab.kubelet.volume_place import ensure_place
+from netlab.kubelet.volume_watch import MountedObjects
 from netlab.kubelet.worker import PodWorker
 from netlab.runtime.cri import ContainerRuntime, PodIdentity
 
@@ -48,6 +54,9 @@ NETWORK_CHECKS_PER_S = 20
 """How many pods' networks are looked at per second at most: one look costs a millisecond."""
 
 VOLUME_REFRESH_S = 60.0
+SIZE_CHECK_S = 10.0
+"""How often emptyDirs with a limit are measured (the kubelet's eviction manager's period)."""
+
 RETRY_S = 0.5
 STARTS_PER_PROCESSOR = 4
 """Sandboxes and containers made at the same time: their work is done by other processes, more of
@@ -95,6 +104,7 @@ class Kubelet:
             folders=NodeFolders.of_lab(config),
             inventory=Inventory(runtime),
             node_resolver=lambda: read_resolver(resolv_conf, sandbox=config.sandbox),
+            mounted=MountedObjects(client, clock, self._mounted_changed),
         )
         self._pods = Informer(client, POD, clock, field_selector=f"spec.nodeName={node_name}")
         self._heartbeat = NodeHeartbeat(
@@ -103,7 +113,10 @@ class Kubelet:
         self._slots = asyncio.Semaphore(STARTS_PER_PROCESSOR * (os.cpu_count() or 1))
         self._workers: dict[str, PodWorker] = {}
         self._tasks: asyncio.TaskGroup | None = None
-        self.connection: NodeConnection = KubeletConnection(self._parts, self._find_worker)
+        self._usage = NodeUsageMeter(runtime, self._parts.inventory, clock)
+        self.connection: NodeConnection = KubeletConnection(
+            self._parts, self._find_worker, self._usage.usage
+        )
 
     @property
     def ready(self) -> asyncio.Event:
@@ -119,6 +132,8 @@ class Kubelet:
             if self._own_services:
                 tasks.create_task(self._parts.services.run())
             tasks.create_task(self._pods.run())
+            tasks.create_task(self._parts.mounted.run())
+            await asyncio.to_thread(ensure_place, self._parts.folders.in_memory)
             await self._set_up_network()
             await self._pods.synced.wait()
             await self._parts.services.synced.wait()
@@ -128,8 +143,14 @@ class Kubelet:
             self._heartbeat.set_problems()
             tasks.create_task(self._watch_exits())
             tasks.create_task(self._relist_regularly())
+            tasks.create_task(
+                run_log_rotation(self._parts.runtime, self._parts.inventory, self._parts.clock)
+            )
             tasks.create_task(self._check_networks())
             tasks.create_task(self._refresh_volumes())
+            tasks.create_task(self._check_volume_sizes())
+            tasks.create_task(self._usage.run())
+            tasks.create_task(run_image_gc(self._parts, node=lambda: self._heartbeat.node))
 
     async def _set_up_network(self) -> None:
         while True:
@@ -192,7 +213,10 @@ class Kubelet:
             if not any(name == base or name.startswith(f"{base}_") for base in known):
                 await self._remove_stray_network(name)
         for uid in folders.known_uids() - self._workers.keys():
-            await asyncio.to_thread(folders.remove_uid, uid)
+            try:
+                await asyncio.to_thread(folders.remove_uid, uid)
+            except NetlabError as error:
+                log.warning("remove volumes of pod %s: %s", uid, error)
 
     async def _network_names(self) -> set[str]:
         """Names of sandboxes' networks: of namespaces, and of addresses whose namespace is gone."""
@@ -238,9 +262,7 @@ class Kubelet:
             self._heartbeat.set_problems()
             self._end_strangers(snapshot)
             for uid, worker in list(self._workers.items()):
-                seen = worker.observed
-                now = snapshot.pod(uid)
-                if (seen.sandboxes, seen.containers) != (now.sandboxes, now.containers):
+                if not worker.has_seen(snapshot.pod(uid)):
                     worker.wake()
 
     async def _check_networks(self) -> None:
@@ -257,7 +279,9 @@ class Kubelet:
         sandbox = worker.observed.sandbox
         if sandbox is None or worker.pod is None or worker.pod.metadata.deletion_timestamp:
             return
-        netns = sandbox.config.netns
+        netns = own_netns(sandbox)
+        if netns is None:
+            return
         if netns.name not in self._parts.netns.list_netns():
             # somebody removed the namespace's name: the sandbox can only be made anew
             await self._parts.runtime.stop_sandbox(sandbox.id)
@@ -269,9 +293,24 @@ class Kubelet:
 
     async def _refresh_volumes(self) -> None:
         while True:
-            await self._parts.clock.sleep(VOLUME_REFRESH_S)
+            # also at once: what pods show that an earlier agent started is not watched yet
             for worker in list(self._workers.values()):
                 worker.refresh_volumes()
+            await self._parts.clock.sleep(VOLUME_REFRESH_S)
+
+    async def _check_volume_sizes(self) -> None:
+        while True:
+            await self._parts.clock.sleep(SIZE_CHECK_S)
+            for worker in list(self._workers.values()):
+                try:
+                    await worker.check_volume_sizes()
+                except OSError as error:
+                    log.warning("measure volumes of pod %s: %s", worker.identity.name, error)
+
+    def _mounted_changed(self, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.refresh_volumes()
 
     async def stop_all(self) -> None:
         """Kill all pods of the node at once, without telling the API server.

@@ -2,7 +2,11 @@
 
 Mirrors the kubelet's ``AtomicWriter``: the files lie in a folder named after the time,
 ``..data`` is a symlink to it, and each visible name is a symlink through ``..data``. One rename of
-``..data`` changes them all. A container sees the change because the folder itself is mounted.
+``..data`` changes them all. A container sees the change because the folder itself is mounted; the
+mount of a single file (subPath) goes on showing the old one, as in Kubernetes.
+
+With a group, the files are the group's to read as ``volume_ownership`` makes them, before anybody
+sees them.
 """
 
 from __future__ import annotations
@@ -15,25 +19,31 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
+from netlab.kubelet.volume_ownership import READ_ONLY, give_to_group
 from netlab.kubelet.volumes import VolumeFile
 
 DATA = "..data"
 
 
-def write_atomically(folder: Path, files: Mapping[str, VolumeFile], now: datetime) -> bool:
+def write_atomically(
+    folder: Path, files: Mapping[str, VolumeFile], now: datetime, *, group: int | None = None
+) -> bool:
     """Make ``folder`` hold exactly ``files``; return False when it did already.
 
+    group: the pod's fsGroup. What a container's subPath has added to the folder stays.
     Blocking. Raises: OSError.
     """
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     current = folder / DATA
-    if _holds(current, files):
+    if _holds(current, files, group):
         return False
     stamp = now.strftime("..%Y_%m_%d_%H_%M_%S.")
     fresh = Path(tempfile.mkdtemp(prefix=stamp, dir=folder))
     fresh.chmod(0o755)
     for name, file in files.items():
         _write(fresh / name, file)
+    if group is not None:
+        give_to_group(fresh, group, read_only=True)
     previous = _target(current)
     link = folder / "..data_tmp"
     link.unlink(missing_ok=True)
@@ -45,22 +55,29 @@ def write_atomically(folder: Path, files: Mapping[str, VolumeFile], now: datetim
     return True
 
 
-def _holds(current: Path, files: Mapping[str, VolumeFile]) -> bool:
+def _holds(current: Path, files: Mapping[str, VolumeFile], group: int | None) -> bool:
     try:
         present = {
             str(path.relative_to(current)): path for path in current.rglob("*") if not path.is_dir()
         }
         return (
             present.keys() == files.keys()
-            and all(
-                path.stat().st_mode & 0o777 == files[name].mode
-                and path.read_bytes() == files[name].content
-                for name, path in present.items()
-            )
+            and all(_is(path, files[name], group) for name, path in present.items())
             and current.is_dir()
         )
     except OSError:
         return False
+
+
+def _is(path: Path, file: VolumeFile, group: int | None) -> bool:
+    status = path.stat()
+    mode = file.mode if group is None else file.mode | READ_ONLY
+    return (
+        status.st_mode & 0o777 == mode
+        and group in (None, status.st_gid)
+        and file.uid in (None, status.st_uid)
+        and path.read_bytes() == file.content
+    )
 
 
 def _write(path: Path, file: VolumeFile) -> None:
@@ -69,6 +86,8 @@ def _write(path: Path, file: VolumeFile) -> None:
     with os.fdopen(descriptor, "wb") as out:
         out.write(file.content)
         os.fchmod(out.fileno(), file.mode)  # open's mode would pass through the umask
+        if file.uid is not None:
+            os.fchown(out.fileno(), file.uid, -1)
 
 
 def _target(link: Path) -> str | None:
@@ -82,9 +101,19 @@ def _show(folder: Path, names: set[str]) -> None:
     for name in names:
         wanted = f"{DATA}/{name}"
         if _target(folder / name) != wanted:
-            with contextlib.suppress(FileNotFoundError):
-                (folder / name).unlink()
+            _make_way(folder / name)
             (folder / name).symlink_to(wanted)
     for entry in folder.iterdir():
-        if not entry.name.startswith("..") and entry.name not in names:
+        # what is no link of ours is a folder that a subPath asked for
+        ours = entry.is_symlink() and not entry.name.startswith("..")
+        if ours and entry.name not in names:
             entry.unlink()
+
+
+def _make_way(path: Path) -> None:
+    """Remove an old link, or the folder that a subPath made because its key did not exist."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -1,19 +1,19 @@
 """Starts one container: image, environment, mounts, create, start; and tells each step as an event.
 
-Mirrors ``startContainer`` in ``pkg/kubelet/kuberuntime`` and the image manager in
-``pkg/kubelet/images``: the same events, and the same reasons in ``state.waiting`` when it fails.
+Mirrors ``startContainer`` in ``pkg/kubelet/kuberuntime``: the same events, and the same reasons in
+``state.waiting`` when it fails. The image comes from ``pulling``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import NoReturn
+from datetime import timedelta
+from functools import cached_property
 
-from netlab.api.core import Container, Pod
-from netlab.api.kinds import CONFIG_MAP, POD, SECRET
-from netlab.errors import ContainerError, ImageError, NetlabError
-from netlab.kubelet.backoff import BackOff, next_back_off
+from netlab.api.containers import Container
+from netlab.api.kinds import CONFIG_MAP, SECRET
+from netlab.api.pods import Pod
+from netlab.errors import ContainerError, NetlabError
 from netlab.kubelet.environment import (
     ConfigError,
     PodAddresses,
@@ -21,136 +21,92 @@ from netlab.kubelet.environment import (
     container_environment,
     expand_command,
     needed_objects,
+    needs_allocatable,
 )
 from netlab.kubelet.files import pod_hostname
 from netlab.kubelet.folders import PodFolders
+from netlab.kubelet.machine import read_machine
 from netlab.kubelet.mounts import PodMounts, fetch
-from netlab.kubelet.node_parts import NORMAL, WARNING, NodeParts, container_field
+from netlab.kubelet.node_parts import NORMAL, WARNING, NodeParts
+from netlab.kubelet.pod_state import PodState
+from netlab.kubelet.pulling import RETRY_S, ImagePuller, StartError
+from netlab.kubelet.resource_fields import node_allocatable
+from netlab.kubelet.resources import container_resources
+from netlab.kubelet.security import container_security, refuse_root
 from netlab.kubelet.steps import Failure, StartContainer, Waiting
+from netlab.kubelet.termination_message import message_file, termination_mount
 from netlab.kubelet.volumes import VolumeError
-from netlab.runtime.cri import ContainerConfig
-
-RETRY_S = 10.0
-"""When a container that cannot be configured or created is tried again (kubelet: backOffPeriod)."""
-
-
-class StartError(Exception):
-    """A container could not be started; ``failure`` says why and when to try again."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.shown.message)
-        self.failure = failure
+from netlab.runtime.cri import ContainerConfig, ContainerSecurity, ImageInfo, LinuxResources, Mount
 
 
 class ContainerStarter:
-    """Starts the containers of one pod; remembers the back-off of its images."""
+    """Starts the containers of one pod."""
 
-    def __init__(self, parts: NodeParts, folders: PodFolders, mounts: PodMounts) -> None:
+    def __init__(
+        self, parts: NodeParts, state: PodState, folders: PodFolders, mounts: PodMounts
+    ) -> None:
         self._parts = parts
+        self._state = state
         self._folders = folders
         self._mounts = mounts
-        self._pulls: dict[str, BackOff] = {}
+        self._puller = ImagePuller(parts, state)
 
-    async def start(self, pod: Pod, step: StartContainer, sandbox_id: str, pod_ip: str) -> None:
-        """Start a container in a sandbox.
+    async def pull(self, pod: Pod, container: Container) -> ImageInfo:
+        """Return the container's image once it is on this machine. May be cancelled.
 
         Raises: StartError.
         """
-        await self._pull(pod, step.container)
-        config = await self._config(pod, step, pod_ip)
-        runtime = self._parts.runtime
+        return await self._puller.pull(pod, container)
+
+    async def start(
+        self, pod: Pod, step: StartContainer, sandbox_id: str, pod_ip: str, image: ImageInfo
+    ) -> str:
+        """Start a container in a sandbox; return its id.
+
+        Raises: StartError.
+        """
+        config = await self._config(pod, step, pod_ip, image)
+        runtime, name = self._parts.runtime, step.container.name
         try:
             config.log_path.parent.mkdir(parents=True, exist_ok=True)
             container_id = await runtime.create_container(sandbox_id, config)
         except (NetlabError, OSError) as error:
-            self._fail(pod, step.container, Waiting("CreateContainerError", str(error)))
-        self._tell(pod, step.container, NORMAL, "Created", "Container created")
+            raise self._failure(name, Waiting("CreateContainerError", str(error))) from error
+        self._state.tell(NORMAL, "Created", "Container created", name)
         try:
             await runtime.start_container(container_id)
         except ContainerError as error:
             # the runtime keeps it as ended: how soon it is tried again is the crash back-off's
             waiting = Waiting("RunContainerError", str(error))
-            self._fail(pod, step.container, waiting, retry_s=0.0)
-        self._tell(pod, step.container, NORMAL, "Started", "Container started")
+            raise self._failure(name, waiting, retry_s=0.0) from error
+        self._state.tell(NORMAL, "Started", "Container started", name)
+        return container_id
 
-    def _tell(self, pod: Pod, container: Container, kind: str, reason: str, message: str) -> None:
-        self._parts.events.record(
-            POD, pod, kind, reason, message, field_path=container_field(container.name)
-        )
+    def resources(self, pod: Pod, container: Container) -> LinuxResources:
+        """Return the bounds of a container of the pod."""
+        return container_resources(pod, container, node_memory_bytes=self._node_memory_bytes)
 
-    def _fail(
-        self, pod: Pod, container: Container, waiting: Waiting, retry_s: float = RETRY_S
-    ) -> NoReturn:
-        self._tell(pod, container, WARNING, "Failed", f"Error: {waiting.message}")
+    @cached_property
+    def _node_memory_bytes(self) -> int:
+        return read_machine(self._parts.config.state_dir).memory_kib * 1024
+
+    def _failure(self, name: str, waiting: Waiting, retry_s: float = RETRY_S) -> StartError:
+        self._state.tell(WARNING, "Failed", f"Error: {waiting.message}", name)
         now = self._parts.clock.now()
-        raise StartError(Failure(waiting, now, now + timedelta(seconds=retry_s)))
+        return StartError(Failure(waiting, now, now + timedelta(seconds=retry_s)))
 
-    async def _pull(self, pod: Pod, container: Container) -> None:
-        image = container.image
-        policy = container.image_pull_policy
-        if policy != "Always":
-            try:
-                await self._parts.runtime.pull_image(image, policy="Never")
-            except ImageError as error:
-                if error.reason == "InvalidImageName":
-                    self._refuse_image(pod, container, "InspectFailed", error.reason, str(error))
-                if policy == "Never":
-                    reason = "ErrImageNeverPull"
-                    message = f'Container image "{image}" is not present with pull policy of Never'
-                    self._refuse_image(pod, container, reason, reason, message)
-            else:
-                message = (
-                    f'Container image "{image}" already present on machine '
-                    "and can be accessed by the pod"
-                )
-                self._tell(pod, container, NORMAL, "Pulled", message)
-                return
-        await self._fetch_image(pod, container)
-
-    def _refuse_image(
-        self, pod: Pod, container: Container, event: str, reason: str, message: str
-    ) -> NoReturn:
-        self._tell(pod, container, WARNING, event, message)
-        self._tell(pod, container, WARNING, "Failed", f"Error: {reason}")
-        now = self._parts.clock.now()
-        raise StartError(Failure(Waiting(reason, message), now, now + timedelta(seconds=RETRY_S)))
-
-    async def _fetch_image(self, pod: Pod, container: Container) -> None:
-        image = container.image
-        clock = self._parts.clock
-        self._tell(pod, container, NORMAL, "Pulling", f'Pulling image "{image}"')
-        began_s = clock.monotonic_s()
-        try:
-            policy = container.image_pull_policy
-            info = await self._parts.runtime.pull_image(image, policy=policy)
-        except NetlabError as error:
-            text = f'Failed to pull image "{image}": {error}'
-            self._tell(pod, container, WARNING, "Failed", text)
-            self._tell(pod, container, WARNING, "Failed", "Error: ErrImagePull")
-            raise StartError(self._pull_failure(image, str(error), clock.now())) from error
-        self._pulls.pop(image, None)
-        took = f"{(clock.monotonic_s() - began_s) * 1000:.0f}ms"
-        message = (
-            f'Successfully pulled image "{image}" in {took} ({took} including waiting). '
-            f"Image size: {info.size_bytes} bytes."
-        )
-        self._tell(pod, container, NORMAL, "Pulled", message)
-
-    def _pull_failure(self, image: str, message: str, now: datetime) -> Failure:
-        back_off = self._pulls[image] = next_back_off(self._pulls.get(image), now, now)
-        later = Waiting(
-            "ImagePullBackOff", f'Back-off pulling image "{image}": ErrImagePull: {message}'
-        )
-        retry_at = now + timedelta(seconds=back_off.delay_s)
-        return Failure(Waiting("ErrImagePull", message), now, retry_at, later)
-
-    async def _config(self, pod: Pod, step: StartContainer, pod_ip: str) -> ContainerConfig:
+    async def _config(
+        self, pod: Pod, step: StartContainer, pod_ip: str, image: ImageInfo
+    ) -> ContainerConfig:
         container = step.container
         try:
+            security = self._security(pod, container, image)
+            self._write_etc(pod, pod_ip)
             environment = await self._environment(pod, container, pod_ip)
-            mounts = self._mounts.container_mounts(pod, container)
+            mounts = self._all_mounts(pod, step, environment)
         except (ConfigError, VolumeError) as error:
-            self._fail(pod, container, Waiting("CreateContainerConfigError", str(error)))
+            waiting = Waiting("CreateContainerConfigError", str(error))
+            raise self._failure(container.name, waiting) from error
         return ContainerConfig(
             name=container.name,
             attempt=step.attempt,
@@ -162,8 +118,36 @@ class ContainerStarter:
             working_dir=container.working_dir,
             mounts=mounts,
             stdin=container.stdin,
+            stdin_once=container.stdin_once,
             tty=container.tty,
+            security=security,
+            resources=self.resources(pod, container),
+            stop_signal=container.lifecycle.stop_signal if container.lifecycle else "",
+            target_container=step.target,
         )
+
+    def _security(self, pod: Pod, container: Container, image: ImageInfo) -> ContainerSecurity:
+        security = container_security(pod, container)
+        refuse_root(pod, container, security, image.user)
+        return security
+
+    def _write_etc(self, pod: Pod, pod_ip: str) -> None:
+        try:
+            self._mounts.write_etc(pod, pod_ip)
+        except (NetlabError, OSError) as error:
+            raise ConfigError(str(error)) from error
+
+    def _all_mounts(
+        self, pod: Pod, step: StartContainer, environment: Mapping[str, str]
+    ) -> tuple[Mount, ...]:
+        container = step.container
+        mounts = self._mounts.container_mounts(pod, container, environment)
+        file = message_file(self._folders.log(container.name, step.attempt))
+        try:
+            last_word = termination_mount(container, file)
+        except OSError as error:
+            raise ConfigError(f"create termination-log file {file}: {error.strerror}") from error
+        return (*mounts, last_word) if last_word else mounts
 
     async def _environment(self, pod: Pod, container: Container, pod_ip: str) -> Mapping[str, str]:
         names = needed_objects(container)
@@ -180,5 +164,11 @@ class ContainerStarter:
             secrets=await fetch(
                 client, SECRET, namespace, {name for kind, name in names if kind == "secret"}
             ),
+            allocatable=(
+                node_allocatable(self._parts.config.state_dir)
+                if needs_allocatable(container)
+                else {}
+            ),
         )
-        return container_environment(pod, container, sources, hostname=pod_hostname(pod))
+        hostname = pod_hostname(pod, node_name=self._parts.node_name)
+        return container_environment(pod, container, sources, hostname=hostname)

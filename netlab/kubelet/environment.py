@@ -4,9 +4,10 @@ Mirrors the kubelet's ``makeEnvironmentVariables`` and ``pkg/kubelet/envvars``. 
 strong: variables of Services, ``envFrom`` in the order written, ``env`` in the order written. A
 value may refer to what stands before it with ``$(NAME)``, including Service variables.
 
-Service variables are a snapshot: a Service made after the container has no variables in it, as in
-Kubernetes. HOSTNAME comes first; PATH is the image's, and the runtime's default where the image
-names none.
+Any key of a ConfigMap or Secret makes a variable: since v1.34 a name may hold every printable
+character but ``=``. Service variables are a snapshot: a Service made after the container has no
+variables in it, as in Kubernetes. HOSTNAME comes first; PATH is the image's, and the runtime's
+default where the image names none.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from netlab.api.core import ConfigMap, Container, EnvFromSource, EnvVar, Pod, Secret, Service
+from netlab.api.containers import Container, EnvFromSource, EnvVar, KeySelector
+from netlab.api.core import ConfigMap, Secret, Service
+from netlab.api.pods import Pod
 from netlab.kubelet.expansion import expand
+from netlab.kubelet.resource_fields import UnknownResourceError, resource_field_value
 
 ObjectName: TypeAlias = tuple[str, str]
 """("configmap" | "secret", name in the pod's namespace)."""
@@ -43,13 +47,23 @@ class Sources:
     """What a container's variables are made from.
 
     services: all Services of the pod's namespace, and default/kubernetes. config_maps and
-    secrets: by name, those of ``needed_objects`` that exist.
+    secrets: by name, those of ``needed_objects`` that exist. allocatable: what the node has to
+    give, by resource; needed where ``needs_allocatable``.
     """
 
     addresses: PodAddresses
     services: Iterable[Service] = ()
     config_maps: Mapping[str, ConfigMap] = field(default_factory=dict)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
+    allocatable: Mapping[str, str] = field(default_factory=dict)
+
+
+def needs_allocatable(container: Container) -> bool:
+    """Return whether a variable of the container tells an amount of a resource."""
+    return any(
+        variable.value_from is not None and variable.value_from.resource_field_ref is not None
+        for variable in container.env
+    )
 
 
 def needed_objects(container: Container) -> set[ObjectName]:
@@ -83,7 +97,7 @@ def container_environment(
         explicit.update(_values_from(pod, source, sources))
     known = {**service_values, **explicit}
     for variable in container.env:
-        value = _value_of(pod, variable, known, sources)
+        value = _value_of(pod, container, variable, known, sources)
         if value is not None:
             explicit[variable.name] = known[variable.name] = value
     remaining = {name: text for name, text in service_values.items() if name not in explicit}
@@ -147,35 +161,54 @@ def _values_from(pod: Pod, source: EnvFromSource, sources: Sources) -> dict[str,
     return {source.prefix + key: data[key] for key in sorted(data)}
 
 
-def _value_of(pod: Pod, variable: EnvVar, known: Mapping[str, str], sources: Sources) -> str | None:
+def _value_of(
+    pod: Pod, container: Container, variable: EnvVar, known: Mapping[str, str], sources: Sources
+) -> str | None:
     origin = variable.value_from
     if origin is None:
         return expand(variable.value, known)
     if origin.field_ref is not None:
         return field_value(pod, origin.field_ref.field_path, sources.addresses)
-    namespace = pod.metadata.namespace
+    if origin.resource_field_ref is not None:
+        try:
+            return resource_field_value(
+                pod, origin.resource_field_ref, sources.allocatable, container=container
+            )
+        except UnknownResourceError as error:
+            raise ConfigError(str(error)) from error
     if origin.config_map_key_ref is not None:
-        reference = origin.config_map_key_ref
-        config_map = sources.config_maps.get(reference.name)
-        if config_map is None and not reference.optional:
-            raise ConfigError(f'configmap "{reference.name}" not found')
-        if config_map is not None and reference.key in config_map.data:
-            return config_map.data[reference.key]
-        kind = "ConfigMap"
-    elif origin.secret_key_ref is not None:
-        reference = origin.secret_key_ref
-        secret = sources.secrets.get(reference.name)
-        if secret is None and not reference.optional:
-            raise ConfigError(f'secret "{reference.name}" not found')
-        if secret is not None and reference.key in secret.data:
-            return _decode(secret.data[reference.key])
-        kind = "Secret"
-    else:
-        # a source that netlab has no view of; the API server has warned about it
-        return ""
+        return _config_map_value(pod, origin.config_map_key_ref, sources)
+    if origin.secret_key_ref is not None:
+        return _secret_value(pod, origin.secret_key_ref, sources)
+    # a source that netlab has no view of; the API server has warned about it
+    return ""
+
+
+def _config_map_value(pod: Pod, reference: KeySelector, sources: Sources) -> str | None:
+    config_map = sources.config_maps.get(reference.name)
+    if config_map is not None and reference.key in config_map.data:
+        return config_map.data[reference.key]
     if reference.optional:
         return None
-    raise ConfigError(f"couldn't find key {reference.key} in {kind} {namespace}/{reference.name}")
+    if config_map is None:
+        raise ConfigError(f'configmap "{reference.name}" not found')
+    raise _missing_key(pod, reference, "ConfigMap")
+
+
+def _secret_value(pod: Pod, reference: KeySelector, sources: Sources) -> str | None:
+    secret = sources.secrets.get(reference.name)
+    if secret is not None and reference.key in secret.data:
+        return _decode(secret.data[reference.key])
+    if reference.optional:
+        return None
+    if secret is None:
+        raise ConfigError(f'secret "{reference.name}" not found')
+    raise _missing_key(pod, reference, "Secret")
+
+
+def _missing_key(pod: Pod, reference: KeySelector, kind: str) -> ConfigError:
+    where = f"{pod.metadata.namespace}/{reference.name}"
+    return ConfigError(f"couldn't find key {reference.key} in {kind} {where}")
 
 
 def _decode(text: str) -> str:

@@ -1,9 +1,12 @@
 """Decides where a pod's files lie and what its network namespace is called.
 
 Mirrors the layout of ``/var/lib/kubelet/pods`` and ``/var/log/pods``: tokens and other files that
-the agent writes below the lab's run folder (memory), emptyDirs and logs below its state folder
-(disk). A namespace is called after the lab, the pod and the start of its uid, so that ``ip netns``
-tells whose it is; no lab name holds an underscore, so labs never meet.
+the agent writes, emptyDirs in memory and mounts of sub-paths below the lab's run folder, emptyDirs
+and logs below its state folder (disk). A namespace is called after the lab, the pod and the start
+of its uid, so that ``ip netns`` tells whose it is; no lab name holds an underscore, so labs never
+meet.
+
+Mounts lie only below ``NodeFolders.mounting``; they are taken away before anything is removed.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netlab.config import LabConfig
+from netlab.kubelet.volume_removal import remove_volumes
 from netlab.runtime.cri import PodIdentity
 
 NAME_CHARACTERS = 120
@@ -43,10 +47,32 @@ class NodeFolders:
         """Return those of the namespace names that belong to pods of this node."""
         return [name for name in names if name.startswith(self.netns_prefix)]
 
+    @property
+    def in_memory(self) -> Path:
+        """Folder of what the agent writes for pods, by uid of the pod."""
+        return self.run_dir / "volumes"
+
+    @property
+    def on_disk(self) -> Path:
+        """Folder of emptyDirs, by uid of the pod."""
+        return self.state_dir / "volumes"
+
+    @property
+    def persistent(self) -> Path:
+        """Folder of the volumes made for claims: they outlive pods, and end with the lab."""
+        return self.state_dir / "persistent-volumes"
+
+    @property
+    def mounting(self) -> tuple[Path, ...]:
+        """The folders below which volumes are mounted, by the agent or by a container that may
+        (mountPropagation Bidirectional).
+        """
+        return (self.in_memory, self.on_disk, self.persistent)
+
     def known_uids(self) -> set[str]:
         """Return the uids of pods of which a folder is left."""
         uids: set[str] = set()
-        for parent in (self.run_dir / "volumes", self.state_dir / "volumes"):
+        for parent in (self.in_memory, self.on_disk):
             if parent.is_dir():
                 uids.update(entry.name for entry in parent.iterdir())
         if (self.state_dir / "pods").is_dir():
@@ -55,9 +81,12 @@ class NodeFolders:
         return uids
 
     def remove_uid(self, uid: str) -> None:
-        """Remove the folders of a pod of which only the uid is known. Blocking."""
-        for parent in (self.run_dir / "volumes", self.state_dir / "volumes"):
-            shutil.rmtree(parent / uid, ignore_errors=True)
+        """Remove the folders of a pod of which only the uid is known. Blocking; idempotent.
+
+        Raises: ContainerError when something is still mounted there; nothing behind it is touched.
+        """
+        remove_volumes(self.in_memory / uid)
+        remove_volumes(self.on_disk / uid)
         for entry in (self.state_dir / "pods").glob(f"*_{uid}"):
             shutil.rmtree(entry, ignore_errors=True)
 
@@ -91,16 +120,28 @@ class PodFolders:
     @property
     def etc(self) -> Path:
         """Folder of hosts, hostname and resolv.conf."""
-        return self.node.run_dir / "volumes" / self.identity.uid / "etc"
+        return self.node.in_memory / self.identity.uid / "etc"
 
     def files_volume(self, volume: str) -> Path:
         """Return the folder of a volume whose files the agent writes."""
-        return self.node.run_dir / "volumes" / self.identity.uid / "volumes" / volume
+        return self.node.in_memory / self.identity.uid / "volumes" / volume
 
     def empty_dir(self, volume: str) -> Path:
-        """Return the folder of an emptyDir volume."""
-        return self.node.state_dir / "volumes" / self.identity.uid / volume
+        """Return the folder of an emptyDir volume on disk."""
+        return self.node.on_disk / self.identity.uid / volume
+
+    def memory_dir(self, volume: str) -> Path:
+        """Return the folder of an emptyDir volume in memory."""
+        return self.node.in_memory / self.identity.uid / "memory" / volume
+
+    def sub_path(self, container: str, index: int) -> Path:
+        """Return where the sub-path of a container's mount is shown; index: of the mount."""
+        parent = self.node.in_memory / self.identity.uid / "sub-paths"
+        return parent / container / str(index)
 
     def remove(self) -> None:
-        """Remove all of the pod's folders. Blocking; idempotent."""
+        """Remove all of the pod's folders. Blocking; idempotent.
+
+        Raises: ContainerError when something is still mounted there.
+        """
         self.node.remove_uid(self.identity.uid)

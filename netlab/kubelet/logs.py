@@ -6,13 +6,13 @@ entries of the file, as the kubelet does.
 
 Rules for callers: iterating ends by itself at the end of the file, or, when following, once
 ``ended()`` is true and everything has been read. Reads come from the page cache in pieces of
-64 KiB, so they are made on the event loop.
-
-netlab leaves out log rotation: a container's log is one file.
+64 KiB, so they are made on the event loop. Following goes on in the next file when the log is
+rotated; what was rotated away before cannot be asked for, as with the kubelet.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -75,6 +75,7 @@ class LogFormatter:
     def __init__(self, options: LogOptions) -> None:
         self._timestamps = options.timestamps
         self._since = options.since
+        self._stream = options.stream.lower()
         self._left = options.limit_bytes
         self._inside_line = False
 
@@ -87,6 +88,8 @@ class LogFormatter:
         """Return the bytes for the next entries."""
         pieces = []
         for entry in entries:
+            if self._stream not in ("all", entry.stream):
+                continue
             if self._since is not None and entry.time < self._since:
                 continue
             if self._timestamps and not self._inside_line:
@@ -149,25 +152,54 @@ async def read_log(
     A file that does not exist yet is empty.
     """
     formatter = LogFormatter(options)
+    tail_lines = options.tail_lines
     file = await _open(path, options, clock=clock, ended=ended)
-    if file is None:
-        return
-    with file:
-        if options.tail_lines is not None:
-            file.seek(tail_offset(file, options.tail_lines))
-        reader = EntryReader(file)
-        while not formatter.full:
-            # asked before reading: what was written before the end is then read after it
-            finished = ended()
-            entries = reader.read()
-            if entries is None:
-                if finished or not options.follow:
-                    return
-                await clock.sleep(POLL_S)
-            elif data := formatter.format(entries):
+    while file is not None:
+        with file:
+            if tail_lines is not None:
+                file.seek(tail_offset(file, tail_lines))
+                tail_lines = None  # a file that follows is read from its beginning
+            async for data in _read_file(file, path, options, formatter, clock=clock, ended=ended):
                 yield data
-            else:
-                await clock.sleep(0)
+            if formatter.full or not options.follow or not was_rotated(file, path):
+                return
+        file = await _open(path, options, clock=clock, ended=ended)
+
+
+async def _read_file(
+    file: BinaryIO,
+    path: Path,
+    options: LogOptions,
+    formatter: LogFormatter,
+    *,
+    clock: Clock,
+    ended: Callable[[], bool],
+) -> AsyncIterator[bytes]:
+    """Yield one file; following, until the container has ended or another file took its place."""
+    reader = EntryReader(file)
+    rotated = False
+    while not formatter.full:
+        # asked before reading: what was written before the end is then read after it
+        finished = ended()
+        entries = reader.read()
+        if entries is None:
+            if finished or rotated or not options.follow:
+                return
+            rotated = was_rotated(file, path)
+            # once more after a while: conmon may have had a line for the old file in hand
+            await clock.sleep(POLL_S)
+        elif data := formatter.format(entries):
+            yield data
+        else:
+            await clock.sleep(0)
+
+
+def was_rotated(file: BinaryIO, path: Path) -> bool:
+    """True when another file is at the path now."""
+    try:
+        return path.stat().st_ino != os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:
+        return False
 
 
 async def _open(

@@ -24,6 +24,7 @@ from netlab.runtime.cri import ImageInfo
 
 MAX_PODS = 110
 MAX_IMAGES = 50
+MAX_IMAGE_NAMES = 5
 LEASE_NAMESPACE = "kube-node-lease"
 LEASE_DURATION_S = 40
 
@@ -111,8 +112,12 @@ def node_status(facts: NodeFacts, old: Node | None, now: datetime) -> Object:
 
 
 def _images(images: Sequence[ImageInfo]) -> list[Object]:
-    largest = sorted(images, key=lambda image: image.size_bytes, reverse=True)[:MAX_IMAGES]
-    return [{"names": list(image.names), "sizeBytes": image.size_bytes} for image in largest]
+    here = [image for image in images if image.present]
+    largest = sorted(here, key=lambda image: image.size_bytes, reverse=True)[:MAX_IMAGES]
+    return [
+        {"names": list(image.names[:MAX_IMAGE_NAMES]), "sizeBytes": image.size_bytes}
+        for image in largest
+    ]
 
 
 def _conditions(facts: NodeFacts, old: Sequence[Condition], now: datetime) -> list[Object]:

@@ -5,21 +5,24 @@ One ``NodeParts`` is built per agent and handed to everything that acts on pods.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Protocol
 
 from netlab.api.core import Service
+from netlab.api.pods import Pod
 from netlab.client.events import EventRecorder
 from netlab.client.informer import Informer
 from netlab.client.interface import Client
 from netlab.clock import Clock
+from netlab.cni.host_ports import HostPort
 from netlab.config import LabConfig
 from netlab.kubelet.files import Resolver
 from netlab.kubelet.folders import NodeFolders
 from netlab.kubelet.inventory import Inventory
+from netlab.kubelet.volume_watch import MountedObjects
 from netlab.runtime.cri import ContainerRuntime
 
 NORMAL, WARNING = "Normal", "Warning"
@@ -40,7 +43,13 @@ class PodNetwork(Protocol):
     async def setup(self) -> None: ...
 
     async def add(
-        self, *, container_id: str, pod_netns: Path, namespace: str, name: str
+        self,
+        *,
+        container_id: str,
+        pod_netns: Path,
+        namespace: str,
+        name: str,
+        host_ports: Sequence[HostPort] = (),
     ) -> PodAddress: ...
 
     async def delete(self, *, container_id: str, pod_netns: Path | None = None) -> None: ...
@@ -68,7 +77,7 @@ class NetnsTable(Protocol):
 class NodeParts:
     """The doors; see each type.
 
-    node_resolver: returns the node's own resolv.conf, read anew.
+    node_resolver: returns the node's own resolv.conf, read anew. mounted: watches what pods show.
     """
 
     client: Client
@@ -83,6 +92,7 @@ class NodeParts:
     folders: NodeFolders
     inventory: Inventory
     node_resolver: Callable[[], Resolver]
+    mounted: MountedObjects
 
     @property
     def host_ip(self) -> str:
@@ -90,6 +100,14 @@ class NodeParts:
         return str(self.config.node_ip)
 
 
-def container_field(name: str) -> str:
-    """Return the field path by which events name a container."""
-    return f"spec.containers{{{name}}}"
+def container_field(name: str, pod: Pod | None = None) -> str:
+    """Return the field path by which events name a container.
+
+    pod: tells the list in which the container is; None means the ordinary ones.
+    """
+    field = "containers"
+    if pod is not None and any(c.name == name for c in pod.spec.init_containers):
+        field = "initContainers"
+    elif pod is not None and any(c.name == name for c in pod.spec.ephemeral_containers):
+        field = "ephemeralContainers"
+    return f"spec.{field}{{{name}}}"

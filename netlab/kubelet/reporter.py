@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from netlab.api.core import Pod
 from netlab.api.kinds import POD
+from netlab.api.pods import Pod
 from netlab.api.view import Object
 from netlab.client.interface import Client
 from netlab.clock import Clock

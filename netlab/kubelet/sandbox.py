@@ -3,19 +3,51 @@
 Mirrors what a CRI runtime does in ``RunPodSandbox`` and ``StopPodSandbox``. The namespace comes
 first; address and pause then need nothing of each other and are made at the same time. Removing
 goes the other way round, carries on past failures, and succeeds when nothing is there.
+
+A pod in the node's network (hostNetwork) has pause alone: neither namespace nor address are its
+own.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
-from netlab.api.core import Pod
+from netlab.api.pods import Pod, PodSecurityContext
+from netlab.cni.host_ports import pod_host_ports
 from netlab.errors import NetlabError
-from netlab.kubelet.files import pod_hostname
+from netlab.kubelet.files import kernel_hostname
 from netlab.kubelet.folders import PodFolders
 from netlab.kubelet.node_parts import NodeParts
+from netlab.kubelet.resources import pod_resources
 from netlab.runtime.cri import PodIdentity, SandboxConfig, SandboxStatus
+
+
+def sandbox_config(
+    parts: NodeParts, pod: Pod, identity: PodIdentity, attempt: int, netns: Path | None
+) -> SandboxConfig:
+    """Return the pause container of a pod.
+
+    Raises: ContainerError when the pod's full name is too long for the kernel.
+    """
+    spec, cluster_domain = pod.spec, parts.config.cluster_domain
+    rights = spec.security_context or PodSecurityContext()
+    return SandboxConfig(
+        pod=identity,
+        attempt=attempt,
+        hostname=kernel_hostname(pod, cluster_domain=cluster_domain, node_name=parts.node_name),
+        netns=netns,
+        share_process_namespace=spec.share_process_namespace,
+        host_network=spec.host_network,
+        host_pid=spec.host_pid,
+        host_ipc=spec.host_ipc,
+        sysctls={sysctl.name: sysctl.value for sysctl in rights.sysctls},
+        resources=pod_resources(pod),
+        uid=rights.run_as_user or 0,
+        gid=rights.run_as_group or 0,
+    )
 
 
 async def create_sandbox(parts: NodeParts, pod: Pod, folders: PodFolders, attempt: int) -> str:
@@ -23,22 +55,21 @@ async def create_sandbox(parts: NodeParts, pod: Pod, folders: PodFolders, attemp
 
     Raises: NetlabError.
     """
+    if pod.spec.host_network:
+        config = sandbox_config(parts, pod, folders.identity, attempt, parts.config.netns)
+        await parts.runtime.run_sandbox(config)
+        return parts.host_ip
     name = folders.netns_name(attempt)
     netns = await _fresh_netns(parts, name)
-    config = SandboxConfig(
-        pod=folders.identity,
-        attempt=attempt,
-        hostname=pod_hostname(pod),
-        netns=netns,
-        share_process_namespace=pod.spec.share_process_namespace,
-    )
     try:
+        config = sandbox_config(parts, pod, folders.identity, attempt, netns)
         added, ran = await asyncio.gather(
             parts.network.add(
                 container_id=name,
                 pod_netns=netns,
                 namespace=pod.metadata.namespace,
                 name=pod.metadata.name,
+                host_ports=pod_host_ports(pod),
             ),
             parts.runtime.run_sandbox(config),
             return_exceptions=True,
@@ -71,6 +102,25 @@ async def _remove_attempt(
     await remove_network(parts, name, netns)
 
 
+def own_netns(sandbox: SandboxStatus) -> Path | None:
+    """Return the network namespace that belongs to a sandbox; None when it is in the node's."""
+    return None if sandbox.config.host_network else sandbox.config.netns
+
+
+async def repair_network(parts: NodeParts, sandbox: SandboxStatus) -> str:
+    """Put right what is broken in a sandbox's network; return its address, which stays.
+
+    Raises: NetworkError when it cannot be mended.
+    """
+    netns, pod = own_netns(sandbox), sandbox.config.pod
+    if netns is None:
+        return parts.host_ip
+    repaired = await parts.network.repair(
+        container_id=netns.name, pod_netns=netns, namespace=pod.namespace, name=pod.name
+    )
+    return str(repaired.ip)
+
+
 async def remove_network(parts: NodeParts, name: str, netns: Path | None = None) -> None:
     """Free the address of a sandbox and remove its network namespace.
 
@@ -88,14 +138,15 @@ async def remove_sandbox(parts: NodeParts, sandbox: SandboxStatus) -> None:
     Raises: ExceptionGroup of the NetlabErrors met, after trying everything.
     """
     errors: list[NetlabError] = []
-    name = sandbox.config.netns.name
-    for action in (
-        parts.runtime.stop_sandbox(sandbox.id),
-        remove_network(parts, name, sandbox.config.netns),
-        parts.runtime.remove_sandbox(sandbox.id),
-    ):
+    netns = own_netns(sandbox)
+    actions: list[Callable[[], Awaitable[None]]]
+    actions = [partial(parts.runtime.stop_sandbox, sandbox.id)]
+    if netns is not None:
+        actions.append(partial(remove_network, parts, netns.name, netns))
+    actions.append(partial(parts.runtime.remove_sandbox, sandbox.id))
+    for action in actions:
         try:
-            await action
+            await action()
         except NetlabError as error:
             errors.append(error)
     if errors:

@@ -1,73 +1,72 @@
 """Decides the status of a pod, as kubelet v1.36 writes it.
 
-Mirrors ``generateAPIPodStatus``, ``getPhase`` and ``pkg/kubelet/status/generate.go``. The result
-is the whole status that the kubelet owns; conditions of other writers are kept.
+Mirrors ``generateAPIPodStatus`` and ``getPhase``. The result is the whole status that the kubelet
+owns; ``container_status`` and ``conditions`` decide its two large parts.
 
-netlab leaves out probes: ``is_ready`` is the one place where they will be asked.
+netlab leaves out: conditions and resize state of resources that are shared out by others (devices,
+resource claims).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from netlab.api.core import Container, ContainerStatus, Pod
-from netlab.api.core import ContainerStateTerminated as TerminatedView
-from netlab.api.meta import Condition
+from netlab.api.containers import Container
+from netlab.api.pods import Pod
 from netlab.api.view import Object
 from netlab.clock import rfc3339
-from netlab.kubelet.plan import TERMINAL_PHASES, restarts
-from netlab.kubelet.steps import CREATING, Observed, Waiting
-from netlab.runtime.cri import ContainerPhase, ContainerState
-
-CONTAINER_ID_SCHEME = "netlab://"
-
-OWNED_CONDITIONS = (
-    "PodReadyToStartContainers",
-    "Initialized",
-    "Ready",
-    "ContainersReady",
-    "PodScheduled",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """Everything a pod's status tells.
-
-    waiting: by name, the containers that do not run but will. pod_ip "" as long as there is none.
-    ended: the pod is being deleted and no container runs any more.
-    """
-
-    pod: Pod
-    observed: Observed
-    host_ip: str
-    pod_ip: str = ""
-    waiting: Mapping[str, Waiting] = field(default_factory=dict)
-    ended: bool = False
+from netlab.kubelet.conditions import OWNED_CONDITIONS as OWNED_CONDITIONS
+from netlab.kubelet.conditions import pod_conditions
+from netlab.kubelet.container_status import CONTAINER_ID_SCHEME as CONTAINER_ID_SCHEME
+from netlab.kubelet.container_status import TERMINAL_PHASES, container_status
+from netlab.kubelet.container_status import Situation as Situation
+from netlab.kubelet.restarting import init_restarts, is_sidecar, restarts, sidecars
+from netlab.kubelet.termination_message import MAX_POD_BYTES
 
 
 def pod_status(situation: Situation, now: datetime) -> Object:
     """Return the pod's whole status."""
     pod = situation.pod
-    containers = sorted(pod.spec.containers, key=lambda c: c.name)
-    statuses = [_container_status(situation, container) for container in containers]
+    statuses = {c.name: container_status(situation, c) for c in pod.spec.all_containers}
+    _bound_messages(list(statuses.values()))
     phase = _phase(situation, statuses)
     status: Object = {}
     if pod.metadata.generation:
         status["observedGeneration"] = pod.metadata.generation
     status["phase"] = phase
-    status["conditions"] = _conditions(situation, statuses, phase, now)
+    status |= _why(situation, phase)
+    can_start = situation.observed.sandbox is not None and bool(situation.pod_ip)
+    status["conditions"] = pod_conditions(pod, statuses, phase, can_start=can_start, now=now)
     status["hostIP"] = situation.host_ip
     status["hostIPs"] = [{"ip": situation.host_ip}]
     if situation.pod_ip:
         status["podIP"] = situation.pod_ip
         status["podIPs"] = [{"ip": situation.pod_ip}]
     status["startTime"] = rfc3339(pod.status.start_time or now)
-    status["containerStatuses"] = statuses
+    if pod.spec.init_containers:
+        status["initContainerStatuses"] = [statuses[c.name] for c in pod.spec.init_containers]
+    status["containerStatuses"] = _by_name(pod.spec.containers, statuses)
+    if pod.spec.ephemeral_containers:
+        ephemeral = _by_name(pod.spec.ephemeral_containers, statuses)
+        status["ephemeralContainerStatuses"] = ephemeral
     return status
+
+
+def _by_name(containers: Sequence[Container], statuses: Mapping[str, Object]) -> list[Object]:
+    return [statuses[name] for name in sorted(c.name for c in containers)]
+
+
+def _bound_messages(statuses: Sequence[Object]) -> None:
+    """Cut how containers ended so that all of a pod's messages together stay small."""
+    bound = MAX_POD_BYTES // max(1, len(statuses))
+    for status in statuses:
+        for state in (status["state"], status["lastState"]):
+            ended = state.get("terminated")
+            if ended and len(ended.get("message", "").encode()) > bound:
+                cut = ended["message"].encode()[:bound]
+                state["terminated"] = {**ended, "message": cut.decode("utf-8", "ignore")}
 
 
 def status_patch(pod: Pod, written: Mapping[str, Any] | None, status: Object) -> Object:
@@ -76,235 +75,74 @@ def status_patch(pod: Pod, written: Mapping[str, Any] | None, status: Object) ->
     return {"metadata": {"uid": pod.metadata.uid}, "status": {**status, **gone}}
 
 
-def is_ready(state: ContainerState) -> bool:
-    """True when a container may receive traffic: without probes, when it runs."""
-    return state.phase is ContainerPhase.RUNNING
+def _why(situation: Situation, phase: str) -> Object:
+    """Return reason and message of a pod that was given up."""
+    failed, kept = situation.failed, situation.pod.status
+    if phase == kept.phase and kept.reason:
+        return {"reason": kept.reason, **({"message": kept.message} if kept.message else {})}
+    if phase == "Failed" and failed is not None:
+        return {"reason": failed.reason, "message": failed.message}
+    return {}
 
 
-def _container_status(situation: Situation, container: Container) -> Object:
-    states = situation.observed.states(container.name)
-    old = next(
-        (s for s in situation.pod.status.container_statuses if s.name == container.name), None
-    )
-    if not states:
-        return _status_without_container(situation, container, old)
-    latest, previous = states[0], states[1] if len(states) > 1 else None
-    waiting = situation.waiting.get(container.name)
-    if latest.phase is ContainerPhase.RUNNING:
-        state: Object = {"running": {"startedAt": _time(latest.started_at)}}
-    elif latest.phase is ContainerPhase.EXITED and waiting is None:
-        state = {"terminated": terminated(latest)}
-    else:
-        state = {"waiting": _waiting(waiting or CREATING)}
-        previous = latest if latest.phase is ContainerPhase.EXITED else previous
-    if previous is not None and previous.phase is ContainerPhase.EXITED:
-        last_state = {"terminated": terminated(previous)}
-    else:
-        last_state = _remembered_last_state(old, latest)
-    return _assemble(
-        container,
-        state,
-        last_state,
-        image=latest.image,
-        image_id=latest.image_id,
-        container_id=CONTAINER_ID_SCHEME + latest.id,
-        restart_count=latest.attempt,
-        ready=is_ready(latest),
-        started="running" in state,
-    )
-
-
-def _remembered_last_state(old: ContainerStatus | None, latest: ContainerState) -> Object:
-    """What the API server still knows of an earlier container whose traces are gone here."""
-    if old is None or old.restart_count > latest.attempt or old.last_state.terminated is None:
-        return {}
-    return {"terminated": _terminated_object(old.last_state.terminated)}
-
-
-def _status_without_container(
-    situation: Situation, container: Container, old: ContainerStatus | None
-) -> Object:
-    if old is None or not old.container_id:
-        waiting = situation.waiting.get(container.name, CREATING)
-        state: Object = {"waiting": _waiting(waiting)}
-        if situation.ended:
-            state = {"terminated": _lost("terminated")}
-        return _assemble(container, state, {}, image=container.image)
-    if situation.ended or situation.pod.status.phase in TERMINAL_PHASES:
-        kept = old.state.terminated
-        state = {"terminated": _terminated_object(kept) if kept else _lost("terminated")}
-        last = old.last_state.terminated
-        last_state = {"terminated": _terminated_object(last)} if last else {}
-    else:
-        state = {"waiting": _waiting(situation.waiting.get(container.name, CREATING))}
-        last = old.state.terminated or (None if old.state.running else old.last_state.terminated)
-        last_state = {"terminated": _terminated_object(last) if last else _lost("deleted")}
-    return _assemble(
-        container,
-        state,
-        last_state,
-        image=old.image,
-        image_id=old.image_id,
-        container_id=old.container_id,
-        # always the number of the container named by container_id; the next one counts on
-        restart_count=old.restart_count,
-    )
-
-
-def _lost(when: str) -> Object:
-    message = f"The container could not be located when the pod was {when}"
-    if when == "deleted":
-        message += ".  The container used to be Running"
-    return {
-        "exitCode": 137,
-        "reason": "ContainerStatusUnknown",
-        "message": message,
-        "startedAt": None,
-        "finishedAt": None,
-    }
-
-
-def _assemble(
-    container: Container,
-    state: Object,
-    last_state: Object,
-    *,
-    image: str,
-    image_id: str = "",
-    container_id: str = "",
-    restart_count: int = 0,
-    ready: bool = False,
-    started: bool = False,
-) -> Object:
-    status: Object = {
-        "name": container.name,
-        "state": state,
-        "lastState": last_state,
-        "ready": ready,
-        "restartCount": restart_count,
-        "image": image,
-        "imageID": image_id,
-        "started": started,
-    }
-    if container_id:
-        status["containerID"] = container_id
-    if container.volume_mounts:
-        status["volumeMounts"] = [
-            {"name": mount.name, "mountPath": mount.mount_path}
-            | ({"readOnly": True, "recursiveReadOnly": "Disabled"} if mount.read_only else {})
-            for mount in container.volume_mounts
-        ]
-    return status
-
-
-def _waiting(waiting: Waiting) -> Object:
-    state = {"reason": waiting.reason}
-    if waiting.message:
-        state["message"] = waiting.message
-    return state
-
-
-def terminated(state: ContainerState) -> Object:
-    """Return the ``terminated`` member for a container that has ended."""
-    built: Object = {"exitCode": state.exit_code}
-    built["reason"] = state.reason or ("Completed" if state.exit_code == 0 else "Error")
-    if state.message:
-        built["message"] = state.message
-    built["startedAt"] = _time(state.started_at)
-    built["finishedAt"] = _time(state.finished_at)
-    built["containerID"] = CONTAINER_ID_SCHEME + state.id
-    return built
-
-
-def _terminated_object(view: TerminatedView) -> Object:
-    built: Object = {"exitCode": view.exit_code, "reason": view.reason}
-    if view.message:
-        built["message"] = view.message
-    if view.signal:
-        built["signal"] = view.signal
-    built["startedAt"] = _time(view.started_at)
-    built["finishedAt"] = _time(view.finished_at)
-    if view.container_id:
-        built["containerID"] = view.container_id
-    return built
-
-
-def _time(moment: datetime | None) -> str | None:
-    return rfc3339(moment) if moment else None
-
-
-def _phase(situation: Situation, statuses: Sequence[Object]) -> str:
+def _phase(situation: Situation, statuses: Mapping[str, Object]) -> str:
     pod = situation.pod
     if pod.status.phase in TERMINAL_PHASES:
         return pod.status.phase  # a pod that has ended never comes back
-    running = sum("running" in s["state"] for s in statuses)
-    waiting = sum("waiting" in s["state"] and not s["lastState"] for s in statuses)
-    ended = [_exit_code(s) for s in statuses if "running" not in s["state"]]
-    if waiting:
+    if situation.failed is not None and not situation.observed.active:
+        return "Failed"
+    phase = _phase_of_containers(situation, statuses)
+    if phase in TERMINAL_PHASES and situation.observed.active:
+        # told when nothing of it runs any more: its places are free from then on
+        return pod.status.phase or "Pending"
+    if situation.ended and phase not in TERMINAL_PHASES:
+        return "Failed"
+    return phase
+
+
+def _phase_of_containers(situation: Situation, statuses: Mapping[str, Object]) -> str:
+    spec = situation.pod.spec
+    ordinary = [statuses[c.name] for c in spec.containers]
+    beside = [statuses[c.name] for c in sidecars(spec)]
+    initialized = any("running" in s["state"] or _has_ended(s) for s in ordinary)
+    if any(_init_failed(situation, c, statuses[c.name]) for c in spec.init_containers):
+        return "Failed"
+    if any(_is_due(c, statuses[c.name], initialized) for c in spec.init_containers):
         return "Pending"
-    if running:
+    if any("waiting" in s["state"] and not s["lastState"] for s in (*ordinary, *beside)):
+        return "Pending"
+    if any("running" in s["state"] for s in (*ordinary, *beside)):
         return "Running"
-    succeeded = all(code == 0 for code in ended)
-    if situation.ended:
-        return "Succeeded" if succeeded else "Failed"
-    if any(restarts(pod.spec.restart_policy, code) for code in ended):
+    codes = {c.name: _exit_code(statuses[c.name]) for c in spec.containers}
+    if not situation.ended and any(restarts(spec, c, codes[c.name]) for c in spec.containers):
         return "Running"
-    return "Succeeded" if succeeded else "Failed"
+    return "Succeeded" if not any(codes.values()) else "Failed"
+
+
+def _is_due(container: Container, status: Object, initialized: bool) -> bool:
+    """True when the pod waits for an init container to do its work for the first time."""
+    if is_sidecar(container):
+        unstarted = "running" in status["state"] and not status["started"]
+        fresh = "waiting" in status["state"] and not status["lastState"]
+        return (unstarted or fresh) and not initialized
+    return not _has_ended(status)
+
+
+def _init_failed(situation: Situation, container: Container, status: Object) -> bool:
+    """True when an ordinary init container has failed and is not started again."""
+    if is_sidecar(container) or not _has_ended(status):
+        return False
+    code = _exit_code(status)
+    return code != 0 and not init_restarts(situation.pod.spec, container, code)
+
+
+def _has_ended(status: Object) -> bool:
+    """True when the container has ended, be it that it waits for its next start."""
+    if "running" in status["state"]:
+        return False
+    return "terminated" in status["state"] or "terminated" in status["lastState"]
 
 
 def _exit_code(status: Object) -> int:
     ended = status["state"].get("terminated") or status["lastState"].get("terminated") or {}
     return int(ended.get("exitCode", 0))
-
-
-def _conditions(
-    situation: Situation, statuses: Sequence[Object], phase: str, now: datetime
-) -> list[Object]:
-    pod = situation.pod
-    can_start = situation.observed.sandbox is not None and bool(situation.pod_ip)
-    ready = _readiness(statuses, phase)
-    initialized = ("True", "PodCompleted", "") if phase == "Succeeded" else ("True", "", "")
-    wanted = {
-        "PodReadyToStartContainers": ("True" if can_start else "False", "", ""),
-        "Initialized": initialized,
-        "Ready": ready,
-        "ContainersReady": ready,
-        "PodScheduled": ("True", "", ""),
-    }
-    kept = [_kept(c) for c in pod.status.conditions if c.type not in OWNED_CONDITIONS]
-    return kept + [_condition(pod, kind, *wanted[kind], now) for kind in OWNED_CONDITIONS]
-
-
-def _readiness(statuses: Sequence[Object], phase: str) -> tuple[str, str, str]:
-    """Return status, reason and message of Ready and ContainersReady."""
-    if phase == "Succeeded":
-        return ("False", "PodCompleted", "")
-    if phase == "Failed":
-        return ("False", "PodFailed", "")
-    unready = [s["name"] for s in statuses if not s["ready"]]
-    if not unready:
-        return ("True", "", "")
-    message = f"containers with unready status: [{' '.join(unready)}]"
-    return ("False", "ContainersNotReady", message)
-
-
-def _condition(
-    pod: Pod, kind: str, status: str, reason: str, message: str, now: datetime
-) -> Object:
-    old = pod.status.condition(kind)
-    changed = now
-    if old is not None and old.status == status and old.last_transition_time:
-        changed = old.last_transition_time
-    built: Object = {"type": kind}
-    if pod.metadata.generation:
-        built["observedGeneration"] = pod.metadata.generation
-    built |= {"status": status, "lastProbeTime": None, "lastTransitionTime": rfc3339(changed)}
-    if reason:
-        built["reason"] = reason
-    if message:
-        built["message"] = message
-    return built
-
-
-def _kept(condition: Condition) -> Object:
-    return condition.to_object()

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from netlab.api.core import Container
+from netlab.api.containers import Container, ResourceRequirements
+from netlab.api.pods import Pod
 from netlab.kubelet.backoff import BackOff
 from netlab.runtime.cri import ContainerPhase, ContainerState, SandboxStatus
 
@@ -29,6 +30,26 @@ class Waiting:
 
 
 CREATING = Waiting("ContainerCreating")
+INITIALIZING = Waiting("PodInitializing")
+
+
+def not_started(pod: Pod) -> Waiting:
+    """Return why a container of the pod that was never started does not run."""
+    return INITIALIZING if pod.spec.init_containers else CREATING
+
+
+@dataclass(frozen=True, slots=True)
+class PodFailure:
+    """Why the node gave a pod up, as ``status.reason`` and ``status.message`` tell it.
+
+    event_type: Normal or Warning, of the event with the same reason and message. grace_s: how
+    long the pod then has to end; None means its own time.
+    """
+
+    reason: str
+    message: str
+    event_type: str = "Warning"
+    grace_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +78,9 @@ class Failure:
 class Memory:
     """What the agent remembers of a pod between passes; lost when it restarts.
 
-    Mappings are by container name. sandbox_attempt: the highest used so far, -1 for none.
+    crashes, failures: by container name. sandbox_attempt: the highest used so far, -1 for none.
+    given_up: set for ever once the node has given the pod up for something it has measured.
+    resources: by container id, what was asked for when the container was started or resized last.
     """
 
     crashes: Mapping[str, BackOff] = field(default_factory=dict)
@@ -67,15 +90,39 @@ class Memory:
     volumes_ready: bool = False
     network_faults: tuple[str, ...] = ()
     deletion_sent: bool = False
+    given_up: PodFailure | None = None
+    resources: Mapping[str, ResourceRequirements] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeVerdict:
+    """What the probes of one running container have found so far.
+
+    started: its startup probe has succeeded, or it has none. ready: it is started and its
+    readiness probe's last word is success, or it has none. unhealthy: the message of event
+    Killing when its startup or liveness probe has failed for good (``Container web failed
+    liveness probe, will be restarted``), else "". grace_s: how long it then has to end; None
+    means the pod's own time.
+    """
+
+    started: bool
+    ready: bool
+    unhealthy: str = ""
+    grace_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What exists of a pod. cleaned: True once ``Teardown`` has left nothing of it."""
+    """What exists of a pod. cleaned: True once ``Teardown`` has left nothing of it.
+
+    verdicts: by container id, of the running containers that have probes; one that is missing
+    has no probes.
+    """
 
     sandboxes: tuple[SandboxStatus, ...] = ()
     containers: tuple[ContainerState, ...] = ()
     cleaned: bool = False
+    verdicts: Mapping[str, ProbeVerdict] = field(default_factory=dict)
 
     @property
     def sandbox(self) -> SandboxStatus | None:
@@ -96,12 +143,16 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class StopContainer:
-    """Stop a container, telling ``message`` as event Killing."""
+    """Run a container's preStop hook and stop it, telling ``message`` as event Killing.
+
+    after: ids of the containers of the same plan that get their stop signal before this one.
+    """
 
     id: str
     name: str
     grace_s: float
     message: str
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +189,23 @@ class PrepareVolumes:
 
 @dataclass(frozen=True, slots=True)
 class StartContainer:
-    """Pull the image, create and start a container; remember ``back_off`` for its next end."""
+    """Pull the image, create and start a container, run its postStart hook.
+
+    back_off: remembered for its next end. target: id of the container whose processes it sees.
+    """
 
     container: Container
     attempt: int
     back_off: BackOff | None
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeContainer:
+    """Change the bounds of a running container to those of its spec."""
+
+    id: str
+    container: Container
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +237,7 @@ Step: TypeAlias = (
     | CreateSandbox
     | PrepareVolumes
     | StartContainer
+    | ResizeContainer
     | RepairNetwork
     | Report
     | Teardown
@@ -186,10 +250,12 @@ class Plan:
     """What to do next.
 
     waiting: by name, the containers that do not run but will. recheck_at: plan again then, when
-    nothing happens before. done: nothing of the pod is left and nothing will come.
+    nothing happens before. done: nothing of the pod is left and nothing will come. failed: the pod
+    is given up: it is Failed as soon as no container runs any more.
     """
 
     steps: tuple[Step, ...] = ()
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     recheck_at: datetime | None = None
     done: bool = False
+    failed: PodFailure | None = None

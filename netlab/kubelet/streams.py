@@ -1,7 +1,7 @@
-"""Serves what the API server asks of this node: container logs and processes in containers.
+"""Serves what the API server asks of this node: logs, processes in containers, connections.
 
-Mirrors the kubelet's ``GetContainerLogs`` (with ``validateContainerLogStatus``) and ``GetExec``.
-``KubeletConnection`` is the node's ``NodeConnection``.
+Mirrors the kubelet's ``GetContainerLogs`` (with ``validateContainerLogStatus``), ``GetExec``,
+``GetAttach`` and ``GetPortForward``. ``KubeletConnection`` is the node's ``NodeConnection``.
 
 Rules for callers: ``logs`` yields one empty piece as soon as the request has proved valid, so that
 a response can begin before a quiet container writes its first line.
@@ -9,15 +9,16 @@ a response can begin before a quiet container writes its first line.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from netlab.api.core import ContainerStatus, Pod, PodStatus
 from netlab.api.field_errors import bad_request
 from netlab.api.kinds import POD
-from netlab.api.streams import ExecProcess, LogOptions
+from netlab.api.pods import ContainerStatus, Pod, PodStatus
+from netlab.api.streams import ByteStream, ExecProcess, LogOptions, NodeUsage
 from netlab.errors import ApiError, ContainerError
+from netlab.kubelet.dialing import dial, dial_localhost
 from netlab.kubelet.inventory import Inventory
 from netlab.kubelet.logs import read_log
 from netlab.kubelet.node_parts import NodeParts
@@ -29,13 +30,23 @@ from netlab.runtime.cri import ContainerPhase, ContainerState, PodIdentity
 FindWorker = Callable[[str, str], PodWorker | None]
 """Returns the worker of the pod of that namespace and name."""
 
+MeasureUsage = Callable[[], Awaitable[NodeUsage | None]]
+"""Returns what the node uses; None until it was measured twice."""
+
+
+async def unmeasured() -> None:
+    """Return None: nobody measures the node."""
+
 
 class KubeletConnection:
-    """Logs and exec for the pods of one node; see ``api.streams.NodeConnection``."""
+    """What one node serves; see ``api.streams.NodeConnection``."""
 
-    def __init__(self, parts: NodeParts, find_worker: FindWorker) -> None:
+    def __init__(
+        self, parts: NodeParts, find_worker: FindWorker, measure: MeasureUsage = unmeasured
+    ) -> None:
         self._parts = parts
         self._find_worker = find_worker
+        self._measure = measure
 
     async def logs(
         self, namespace: str, pod: str, container: str, options: LogOptions
@@ -74,16 +85,72 @@ class KubeletConnection:
         Raises: ApiError NotFound for an unknown pod or container, BadRequest when the container
         does not run or the process cannot be started.
         """
-        worker = self._worker(namespace, pod)
-        known = worker.pod
-        if known is not None and all(c.name != container for c in known.spec.containers):
-            raise _not_found_container(container)
-        observed = (await self._parts.inventory.refresh()).pod(worker.identity.uid)
-        state = running_container(observed, container)
+        state = await self._running(namespace, pod, container, "cannot exec in a stopped container")
         try:
             return await self._parts.runtime.exec(state.id, argv, stdin=stdin, tty=tty)
         except ContainerError as error:
             raise ApiError(500, "InternalError", str(error)) from error
+
+    async def attach(
+        self, namespace: str, pod: str, container: str, *, stdin: bool, tty: bool
+    ) -> ExecProcess:
+        """Return the streams of a running container's own process.
+
+        tty is ignored: the container has a terminal or has not, whatever the caller believes.
+
+        Raises: ApiError as ``exec``.
+        """
+        stopped = "container is in CONTAINER_EXITED state"
+        state = await self._running(namespace, pod, container, stopped)
+        try:
+            return await self._parts.runtime.attach(state.id, stdin=stdin)
+        except ContainerError as error:
+            raise ApiError(500, "InternalError", str(error)) from error
+
+    async def dial_pod(self, namespace: str, pod: str, port: int) -> ByteStream:
+        """Connect to a port of localhost inside the pod.
+
+        Raises: ApiError NotFound for an unknown pod, InternalError when it has no sandbox or
+        nothing listens.
+        """
+        worker = self._worker(namespace, pod)
+        sandbox = self._parts.inventory.snapshot.pod(worker.identity.uid).sandbox
+        if sandbox is None:
+            observed = (await self._parts.inventory.refresh()).pod(worker.identity.uid)
+            sandbox = observed.sandbox
+        if sandbox is None:
+            raise ApiError(500, "InternalError", f'pod not found ("{pod}_{namespace}")')
+        netns = sandbox.config.netns
+        try:
+            return await dial_localhost(netns, port)
+        except OSError as error:
+            message = (
+                f"error forwarding port {port} to pod {sandbox.id}, uid : failed to execute "
+                f'portforward in network namespace "{netns or "host"}": failed to connect to '
+                f'localhost:{port} inside namespace "{sandbox.id}", {error} '
+            )
+            raise ApiError(500, "InternalError", message) from error
+
+    async def dial(self, address: str, port: int) -> ByteStream:
+        """Connect to an address from the node's network.
+
+        Raises: OSError.
+        """
+        return await dial(self._parts.config.netns, address, port)
+
+    async def usage(self) -> NodeUsage | None:
+        """Return what the node uses; None until it was measured twice."""
+        return await self._measure()
+
+    async def _running(
+        self, namespace: str, pod: str, container: str, stopped: str
+    ) -> ContainerState:
+        worker = self._worker(namespace, pod)
+        known = worker.pod
+        if known is not None and all(c.name != container for c in known.spec.all_containers):
+            raise _not_found_container(container)
+        observed = (await self._parts.inventory.refresh()).pod(worker.identity.uid)
+        return running_container(observed, container, stopped)
 
     def _worker(self, namespace: str, pod: str) -> PodWorker:
         worker = self._find_worker(namespace, pod)
@@ -94,8 +161,11 @@ class KubeletConnection:
         return worker
 
 
-def running_container(observed: Observed, container: str) -> ContainerState:
-    """Return the container that a process can be started in.
+def running_container(
+    observed: Observed, container: str, stopped: str = "cannot exec in a stopped container"
+) -> ContainerState:
+    """Return the container that a process can be started in. stopped: why one that has ended
+    is refused.
 
     Raises: ApiError.
     """
@@ -103,7 +173,7 @@ def running_container(observed: Observed, container: str) -> ContainerState:
     if not states or states[0].phase is ContainerPhase.CREATED:
         raise _not_found_container(container)
     if states[0].phase is ContainerPhase.EXITED:
-        raise bad_request("cannot exec in a stopped container")
+        raise bad_request(stopped)
     return states[0]
 
 
@@ -134,7 +204,7 @@ def log_container(
 
     Raises: ApiError BadRequest when there is none yet.
     """
-    found = next((s for s in status.container_statuses if s.name == container), None)
+    found = next((s for s in status.all_container_statuses if s.name == container), None)
     if found is None:
         raise bad_request(f'container "{container}" in pod "{pod}" is not available')
     last = found.last_state.terminated

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from netlab.api.core import Pod
 from netlab.api.kinds import POD
+from netlab.api.pods import Pod
 from netlab.client.events import EventRecorder
+from netlab.kubelet.container_plan import pod_text
 from netlab.kubelet.node_parts import NORMAL, WARNING, container_field
-from netlab.kubelet.plan import pod_text
 from netlab.kubelet.steps import Waiting
 
 REPEAT_S = 10.0
@@ -38,7 +38,7 @@ class BackOffTeller:
         return min((due for _, due in self._told.values()), default=None)
 
     def _record(self, pod: Pod, name: str, why: Waiting) -> None:
-        path = container_field(name)
+        path = container_field(name, pod)
         if why.reason == "ImagePullBackOff":
             self._events.record(POD, pod, NORMAL, "BackOff", why.message, field_path=path)
             text = f"Error: {why.reason}"

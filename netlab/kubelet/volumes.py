@@ -1,7 +1,8 @@
 """Decides which files a pod's volumes hold.
 
 Mirrors ``pkg/volume/{projected,configmap,secret,downwardapi}``: each source gives files (path,
-content, mode); ``atomic_files`` writes them. emptyDir is a plain folder and has no files here.
+content, mode, owner); ``atomic_files`` writes them. Volumes that are folders have no files here:
+``volume_folders``.
 
 netlab leaves out volume kinds that need a disk or another machine; a pod with one of them stays
 in ContainerCreating with an event FailedMount.
@@ -11,24 +12,28 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from netlab.api.core import (
-    ConfigMap,
+from netlab.api.core import ConfigMap, Secret
+from netlab.api.pods import Pod
+from netlab.api.view import Object
+from netlab.api.volumes import (
     ConfigMapProjection,
+    DownwardApiFile,
     DownwardApiProjection,
     KeyToPath,
-    Pod,
     ProjectedVolume,
-    Secret,
     SecretProjection,
     ServiceAccountTokenProjection,
     Volume,
     VolumeProjection,
 )
-from netlab.api.view import Object
 from netlab.kubelet.environment import ConfigError, PodAddresses, field_value
+from netlab.kubelet.resource_fields import UnknownResourceError, resource_field_value
+
+TOKEN_MODE = 0o600
+"""Of a token when the pod says who reads it: its user owns the file, or its fsGroup is let in."""
 
 TOKEN_RENEWAL_SHARE = 0.8
 """Part of its life after which a token is replaced, as in the kubelet's token manager."""
@@ -43,10 +48,11 @@ class VolumeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class VolumeFile:
-    """One file of a volume."""
+    """One file of a volume; uid None leaves it root's."""
 
     content: bytes
     mode: int
+    uid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +74,20 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class VolumeSources:
-    """What volumes are filled from: objects of the pod's namespace, by name, and tokens."""
+    """What volumes are filled from: objects of the pod's namespace, by name, and tokens.
+
+    allocatable: what the node has to give, by resource.
+    """
 
     config_maps: Mapping[str, ConfigMap]
     secrets: Mapping[str, Secret]
     tokens: Mapping[ServiceAccountTokenProjection, Token]
     addresses: PodAddresses
+    allocatable: Mapping[str, str] = field(default_factory=dict)
 
 
 def volume_projections(volume: Volume) -> tuple[VolumeProjection, ...] | None:
-    """Return a volume of files as projections; None for emptyDir and for unknown kinds."""
+    """Return a volume of files as projections; None for folders and for unknown kinds."""
     if volume.projected is not None:
         return volume.projected.sources
     if volume.config_map is not None:
@@ -141,16 +151,25 @@ def token_request(pod: Pod, projection: ServiceAccountTokenProjection) -> Object
     }
 
 
-def volume_files(pod: Pod, volume: Volume, sources: VolumeSources) -> dict[str, VolumeFile] | None:
-    """Return a volume's files by relative path; None when it is an emptyDir.
+def needs_allocatable(volume: Volume) -> bool:
+    """Return whether a file of the volume tells an amount of a resource."""
+    fields = (p.downward_api for p in volume_projections(volume) or ())
+    return any(
+        item.resource_field_ref is not None
+        for source in fields
+        if source is not None
+        for item in source.items
+    )
+
+
+def volume_files(pod: Pod, volume: Volume, sources: VolumeSources) -> dict[str, VolumeFile]:
+    """Return the files of a volume of files, by relative path.
 
     Raises: VolumeError when a source or key is missing and not optional, or the kind is unknown.
     """
     projections = volume_projections(volume)
     if projections is None:
-        if volume.empty_dir is None:
-            raise VolumeError("netlab cannot mount this kind of volume")
-        return None
+        raise VolumeError("netlab cannot mount this kind of volume")
     mode = default_mode(volume)
     files: dict[str, VolumeFile] = {}
     for projection in projections:
@@ -158,24 +177,43 @@ def volume_files(pod: Pod, volume: Volume, sources: VolumeSources) -> dict[str, 
     return files
 
 
+def common_user(pod: Pod) -> int | None:
+    """Return the user that all containers run as by the pod's own word; None when they differ or
+    one of them leaves it to its image.
+    """
+    whole = pod.spec.security_context.run_as_user if pod.spec.security_context else None
+    users = {
+        whole if own is None or own.run_as_user is None else own.run_as_user
+        for own in (container.security_context for container in pod.spec.all_containers)
+    }
+    return users.pop() if len(users) == 1 else None
+
+
+def fs_group(pod: Pod) -> int | None:
+    """Return the group that shall own the pod's volumes, if the pod names one."""
+    return pod.spec.security_context.fs_group if pod.spec.security_context else None
+
+
 def _files_of(
     pod: Pod, projection: VolumeProjection, mode: int, sources: VolumeSources
 ) -> dict[str, VolumeFile]:
     if projection.config_map is not None:
-        return _config_map_files(pod, projection.config_map, mode, sources.config_maps)
+        return _config_map_files(projection.config_map, mode, sources.config_maps)
     if projection.secret is not None:
-        return _secret_files(pod, projection.secret, mode, sources.secrets)
+        return _secret_files(projection.secret, mode, sources.secrets)
     if projection.downward_api is not None:
-        return _field_files(pod, projection.downward_api, mode, sources.addresses)
+        return _field_files(pod, projection.downward_api, mode, sources)
     if projection.service_account_token is not None:
         token = sources.tokens[projection.service_account_token]
-        path = projection.service_account_token.path
-        return {path: VolumeFile(token.text.encode(), mode)}
+        user = common_user(pod)
+        private = user is not None or fs_group(pod) is not None
+        file = VolumeFile(token.text.encode(), TOKEN_MODE if private else mode, user)
+        return {projection.service_account_token.path: file}
     raise VolumeError("netlab cannot mount this kind of projected source")
 
 
 def _config_map_files(
-    pod: Pod, source: ConfigMapProjection, mode: int, found: Mapping[str, ConfigMap]
+    source: ConfigMapProjection, mode: int, found: Mapping[str, ConfigMap]
 ) -> dict[str, VolumeFile]:
     config_map = found.get(source.name)
     if config_map is None:
@@ -188,7 +226,7 @@ def _config_map_files(
 
 
 def _secret_files(
-    pod: Pod, source: SecretProjection, mode: int, found: Mapping[str, Secret]
+    source: SecretProjection, mode: int, found: Mapping[str, Secret]
 ) -> dict[str, VolumeFile]:
     secret = found.get(source.name)
     if secret is None:
@@ -216,18 +254,24 @@ def _chosen(
 
 
 def _field_files(
-    pod: Pod, source: DownwardApiProjection, mode: int, addresses: PodAddresses
+    pod: Pod, source: DownwardApiProjection, mode: int, sources: VolumeSources
 ) -> dict[str, VolumeFile]:
     files = {}
     for item in source.items:
-        if item.field_ref is None:
-            continue  # a resource field: nothing limits resources, the API server has said so
         try:
-            text = field_value(pod, item.field_ref.field_path, addresses)
-        except ConfigError as error:
+            text = _field_text(pod, item, sources)
+        except (ConfigError, UnknownResourceError) as error:
             raise VolumeError(str(error)) from error
         files[item.path] = VolumeFile(text.encode(), mode if item.mode is None else item.mode)
     return files
+
+
+def _field_text(pod: Pod, item: DownwardApiFile, sources: VolumeSources) -> str:
+    if item.field_ref is not None:
+        return field_value(pod, item.field_ref.field_path, sources.addresses)
+    if item.resource_field_ref is not None:
+        return resource_field_value(pod, item.resource_field_ref, sources.allocatable)
+    raise VolumeError(f"netlab cannot tell the field of {item.path}")
 
 
 def mount_failure(volume: str, error: object) -> str:

@@ -93,6 +93,16 @@ class Port(msgspec.Struct, frozen=True, gc=False):
         return spelt
 
 
+class Multiport(msgspec.Struct, frozen=True, gc=False):
+    """The packet's destination port is one of up to 15."""
+
+    destinations: tuple[int, ...]
+
+    def spell(self) -> str:
+        """Return the match as iptables-save prints it."""
+        return f"-m multiport --dports {','.join(map(str, self.destinations))}"
+
+
 class AddressType(msgspec.Struct, frozen=True, gc=False):
     """The packet's source or destination is of a type such as LOCAL: an address of this host."""
 
@@ -153,7 +163,9 @@ class Recent(msgspec.Struct, frozen=True, gc=False):
         return f"{spelt} --name {self.name} --mask 255.255.255.255 --rsource"
 
 
-Match: TypeAlias = Comment | ConntrackState | Port | AddressType | Mark | Statistic | Recent
+Match: TypeAlias = (
+    Comment | ConntrackState | Port | Multiport | AddressType | Mark | Statistic | Recent
+)
 
 
 class Jump(msgspec.Struct, frozen=True, gc=False):

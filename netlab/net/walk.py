@@ -31,6 +31,7 @@ from netlab.net.ruleset import (
     Mark,
     Masquerade,
     Match,
+    Multiport,
     Net,
     Port,
     Reject,
@@ -227,6 +228,8 @@ class _Walker:
                 and match.destination in (None, packet.destination_port)
                 and match.source in (None, packet.source_port)
             )
+        if isinstance(match, Multiport):
+            return packet.destination_port in match.destinations
         if isinstance(match, AddressType):
             return self._is_type(match.source, packet.source) and self._is_type(
                 match.destination, packet.destination

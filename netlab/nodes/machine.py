@@ -37,7 +37,7 @@ _SANDBOX_NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files\n"
 
 def node_etc(config: LabConfig) -> Path:
     """Return the folder of the sandboxed node's own /etc files."""
-    return config.state_dir / "node-etc"
+    return config.node_etc
 
 
 def node_resolv_conf(config: LabConfig) -> Path:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,11 +28,19 @@ from netlab.runtime.runtime_errors import runtime_message
 # Creating a container takes 40 ms; a hundred at once on one processor a few seconds.
 _CREATE_TIMEOUT_S = 120.0
 _REPORT_BYTES_MAX = 1 << 20
+_REOPEN_TIMEOUT_S = 5.0
+_REOPEN_POLL_S = 0.01
+_TERMINAL_SIZE_MAX = 1000
+# What a line in conmon's control fifo asks for: kind, rows, columns.
+_RESIZE, _REOPEN_LOG = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class ConmonJob:
-    """One container to supervise. folder: its bundle, in which all files are made."""
+    """One container to supervise. folder: its bundle, in which all files are made.
+
+    stdin_ends_with_client: its input ends with the first connection that ends (``attach.py``).
+    """
 
     container_id: str
     name: str
@@ -40,6 +49,7 @@ class ConmonJob:
     oci_runtime: Path
     oci_root: Path
     stdin: bool = False
+    stdin_ends_with_client: bool = False
     tty: bool = False
 
 
@@ -67,7 +77,9 @@ def conmon_argv(job: ConmonJob) -> list[str]:
     argv += ["--socket-dir-path", str(job.folder), "--full-attach"]
     argv += ["--log-path", f"k8s-file:{job.log_path}", "--log-level", "error", "--no-sync-log"]
     if job.stdin:
-        argv += ["--stdin", "--leave-stdin-open"]
+        argv.append("--stdin")
+        if not job.stdin_ends_with_client:
+            argv.append("--leave-stdin-open")
     if job.tty:
         argv.append("--terminal")
     return argv
@@ -97,6 +109,63 @@ async def launch(job: ConmonJob, *, settle: Callable[[int], None]) -> int:
             if descriptor >= 0:
                 os.close(descriptor)
     return _pid_of(text, job.folder / "conmon.err")
+
+
+def resize_terminal(folder: Path, columns: int, rows: int) -> None:
+    """Set the size of the terminal of a container, whose bundle is given; gone already is fine.
+
+    Raises: ContainerError.
+    """
+    _control(folder, _RESIZE, _terminal_size(rows), _terminal_size(columns))
+
+
+async def reopen_log(folder: Path, log_path: Path) -> None:
+    """Have a container's conmon open its log path anew; return when the file is there.
+
+    Raises: ContainerError when it does not appear.
+    """
+    before = _inode(log_path)
+    if not _control(folder, _REOPEN_LOG, 0, 0):
+        raise ContainerError(f"log {log_path}: its conmon has ended")
+    try:
+        async with asyncio.timeout(_REOPEN_TIMEOUT_S):
+            while _inode(log_path) in (None, before):  # noqa: ASYNC110 another process makes it
+                await asyncio.sleep(_REOPEN_POLL_S)
+    except TimeoutError as error:
+        raise ContainerError(
+            f"log {log_path}: conmon does not open it within {_REOPEN_TIMEOUT_S:g} s"
+        ) from error
+
+
+def _control(folder: Path, kind: int, rows: int, columns: int) -> bool:
+    """Send a line to the conmon of a container; tell whether it is there to take it."""
+    fifo = folder / "ctl"
+    try:
+        descriptor = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        # ENXIO: nobody reads, so conmon has ended
+        if error.errno in (errno.ENXIO, errno.ENOENT):
+            return False
+        raise ContainerError(f"{fifo}: {error.strerror}") from error
+    try:
+        os.write(descriptor, f"{kind} {rows} {columns}\n".encode())
+    except OSError as error:
+        raise ContainerError(f"{fifo}: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _terminal_size(size: int) -> int:
+    """Bring one side of a terminal into what conmon accepts."""
+    return max(0, min(_TERMINAL_SIZE_MAX, size))
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def _spawn(job: ConmonJob, report: int, start: int) -> Child:

@@ -8,6 +8,7 @@ turns it into a container that is created, running or exited, and ``remove`` tak
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import shutil
 import signal
@@ -18,22 +19,30 @@ from pathlib import Path
 import msgspec
 
 from netlab.errors import ContainerError
+from netlab.runtime.attach import AttachTarget
+from netlab.runtime.bundle import make_bundle, new_record
 from netlab.runtime.cgroups import (
     add_process,
     kill_processes,
     kill_session,
     lab_group,
-    pod_group,
     signal_group,
 )
-from netlab.runtime.conmon import ConmonJob, launch
-from netlab.runtime.cri import ContainerConfig, ContainerPhase, ContainerState, SandboxStatus
+from netlab.runtime.conmon import ConmonJob, launch, reopen_log
+from netlab.runtime.cri import (
+    ContainerConfig,
+    ContainerPhase,
+    ContainerState,
+    LinuxResources,
+    SandboxStatus,
+)
 from netlab.runtime.exits import ExitWatcher
+from netlab.runtime.limits import oci_resources
 from netlab.runtime.machine import Machine, disk_errors_as
-from netlab.runtime.mounts import mount_overlay
 from netlab.runtime.process import kill_with_argument, open_command, read_pid, signal_member
 from netlab.runtime.recipe import UnpackedImage
 from netlab.runtime.records import (
+    OOM_KILLED,
     ContainerRecord,
     Outcome,
     Started,
@@ -42,12 +51,12 @@ from netlab.runtime.records import (
     record_folders,
     write_record,
 )
-from netlab.runtime.spec import ContainerPlace, container_spec
 from netlab.runtime.teardown import remove_tree, tear_down_container
+from netlab.runtime.usage import oom_kills
 
 _KILL_TIMEOUT_S = 10.0
-# containerd's code for a container whose process could not be started at all.
-_EXIT_CANNOT_RUN = 128
+# containerd's words for a container whose process could not be started at all.
+_EXIT_CANNOT_RUN, _CANNOT_RUN = 128, "StartError"
 _EXIT_KILLED = 137
 
 
@@ -55,14 +64,15 @@ _EXIT_KILLED = 137
 class _Container:
     """What is known of a container.
 
-    pid: its first process; 0 before it is started. shown: the state last told, behind what it was
-    made from.
+    pid: its first process; 0 before it is started. ended: for those who are attached; done when it
+    has ended. shown: the state last told, behind what it was made from.
     """
 
     record: ContainerRecord
     pid: int = 0
     started_at: datetime | None = None
     outcome: Outcome | None = None
+    ended: asyncio.Future[None] | None = None
     shown: tuple[tuple[object, ...], ContainerState] | None = None
 
 
@@ -95,10 +105,13 @@ class Containers:
         """Make a container ready to start; return its id."""
         machine = self._machine
         container_id = secrets.token_hex(32)
-        record = _record(container_id, machine, sandbox, config, image)
+        record = new_record(container_id, machine, sandbox, config, image)
+        target_pid = self._pid_of(config.target_container)
         try:
             with disk_errors_as(f"container {config.name}"):
-                await machine.in_thread(self._prepare, record, sandbox, config, image)
+                await machine.in_thread(
+                    make_bundle, machine, record, sandbox, config, image, target_pid=target_pid
+                )
         except BaseException:
             await self._tear_down(record)
             raise
@@ -123,7 +136,7 @@ class Containers:
             await self._machine.oci.start(container_id, folder)
         except ContainerError as error:
             await self._machine.in_thread(kill_processes, self._machine.hierarchies, record.cgroup)
-            self._set_outcome(container, _EXIT_CANNOT_RUN, "ContainerCannotRun", str(error))
+            self._set_outcome(container, _EXIT_CANNOT_RUN, _CANNOT_RUN, str(error))
             self._watcher.report(container_id)
             raise
 
@@ -157,6 +170,58 @@ class Containers:
         states = [self._state(container) for container in self._containers.values()]
         return sorted(states, key=lambda state: state.created_at)
 
+    async def update_resources(self, container_id: str, resources: LinuxResources) -> None:
+        """Change the bounds of a running container.
+
+        Raises: ContainerError.
+        """
+        self.running(container_id)
+        machine = self._machine
+        words = oci_resources(resources, machine.hierarchies)
+        await machine.oci.update(container_id, machine.paths.container(container_id), words)
+
+    def running_groups(self) -> dict[str, str]:
+        """Return the control groups of the running containers by id."""
+        return {
+            one.record.id: one.record.cgroup
+            for one in self._containers.values()
+            if self._phase(one) is ContainerPhase.RUNNING
+        }
+
+    def attach_target(self, container_id: str) -> AttachTarget:
+        """Return where the streams of a running container's own process are.
+
+        Raises: ContainerError.
+        """
+        record = self.running(container_id)
+        container = self._containers[container_id]
+        if container.ended is None:
+            container.ended = asyncio.get_running_loop().create_future()
+        return AttachTarget(
+            id=container_id,
+            folder=self._machine.paths.container(container_id),
+            stdin=record.stdin,
+            stdin_once=record.stdin_once,
+            tty=record.tty,
+            ended=container.ended,
+            exit_code=lambda: container.outcome.exit_code if container.outcome else _EXIT_KILLED,
+        )
+
+    def detach_all(self) -> None:
+        """End every attached client's session; the containers run on."""
+        for container in self._containers.values():
+            if container.ended is not None:
+                container.ended.cancel()
+                container.ended = None
+
+    async def rotate_log(self, container_id: str) -> None:
+        """Have the container's conmon open its log path anew.
+
+        Raises: ContainerError.
+        """
+        record = self.running(container_id)
+        await reopen_log(self._machine.paths.container(container_id), Path(record.log_path))
+
     def of_sandbox(self, sandbox_id: str) -> list[str]:
         """Return the ids of a sandbox's containers."""
         found = self._containers.values()
@@ -172,40 +237,17 @@ class Containers:
             raise ContainerError(f"container {container_id}: is not running")
         return container.record
 
-    def _prepare(
-        self,
-        record: ContainerRecord,
-        sandbox: SandboxStatus,
-        config: ContainerConfig,
-        image: UnpackedImage,
-    ) -> None:
-        paths = self._machine.paths
-        folder, writable = paths.container(record.id), paths.writable / record.id
-        folder.mkdir()
-        write_record(folder / "record.json", record)
-        root, upper, work = folder / "rootfs", writable / "upper", writable / "work"
-        for made in (root, writable, upper, work):
-            made.mkdir()
-        # The root folder's own permissions come from the upper layer.
-        upper.chmod(0o755)
-        mount_overlay(image.layers, upper=upper, work=work, target=root)
-        place = ContainerPlace(
-            root=root,
-            cgroup=record.cgroup,
-            pause_pid=sandbox.pid,
-            shm=paths.sandbox(sandbox.id) / "shm",
-            hostname=paths.sandbox(sandbox.id) / "hostname",
-            empty=paths.empty,
-        )
-        spec = container_spec(
-            config,
-            sandbox=sandbox.config,
-            image=image,
-            place=place,
-            capabilities=self._machine.capabilities,
-        )
-        (folder / "config.json").write_bytes(msgspec.json.encode(spec))
-        config.log_path.parent.mkdir(parents=True, exist_ok=True)
+    def _pid_of(self, container_id: str) -> int:
+        """Return the first process of a running container; 0 for "".
+
+        Raises: ContainerError when it does not run.
+        """
+        if not container_id:
+            return 0
+        container = self._require(container_id)
+        if self._phase(container) is not ContainerPhase.RUNNING:
+            raise ContainerError(f"container {container_id}: is not running")
+        return container.pid
 
     def _job(self, record: ContainerRecord) -> ConmonJob:
         return ConmonJob(
@@ -216,6 +258,7 @@ class Containers:
             oci_runtime=self._machine.oci.path,
             oci_root=self._machine.oci.root,
             stdin=record.stdin,
+            stdin_ends_with_client=record.stdin_once and not record.tty,
             tty=record.tty,
         )
 
@@ -235,9 +278,8 @@ class Containers:
             self._watcher.watch(record.id, conmon, lambda: self._conmon_ended(container))
 
     def _conmon_ended(self, container: _Container) -> None:
-        folder = self._machine.paths.container(container.record.id)
-        container.outcome = container.outcome or read_outcome(folder, container.record.id)
-        if container.record.share_process_namespace:
+        container.outcome = container.outcome or self._read_outcome(container.record)
+        if container.record.shares_processes:
             # Its pid namespace lives on, and so would what the first process left behind.
             signal_group(self._machine.hierarchies, container.record.cgroup, signal.SIGKILL)
         if container.outcome is None:
@@ -245,6 +287,8 @@ class Containers:
             self._signal(container, signal.SIGKILL)
             message = "its supervisor conmon ended without an exit code"
             self._set_outcome(container, _EXIT_KILLED, "Error", message)
+        if container.ended is not None and not container.ended.done():
+            container.ended.set_result(None)
 
     def _adopt_one(self, folder: Path, record: ContainerRecord) -> _Container:
         for session in folder.glob("exec-*"):
@@ -256,18 +300,27 @@ class Containers:
         if started is None:
             return container
         container.started_at = started.at
-        container.outcome = read_outcome(folder, record.id)
+        container.outcome = self._read_outcome(record)
         if container.outcome is not None:
             self._watcher.report(record.id)
         elif self._machine.oci.is_waiting(record.id) or container.pid == 0:
             kill_with_argument(record.id)
             kill_processes(self._machine.hierarchies, record.cgroup)
             message = "the daemon ended while it started this container"
-            self._set_outcome(container, _EXIT_CANNOT_RUN, "ContainerCannotRun", message)
+            self._set_outcome(container, _EXIT_CANNOT_RUN, _CANNOT_RUN, message)
             self._watcher.report(record.id)
         else:
             self._watch(container)
         return container
+
+    def _read_outcome(self, record: ContainerRecord) -> Outcome | None:
+        outcome = read_outcome(self._machine.paths.container(record.id), record.id)
+        if outcome is None or outcome.reason == OOM_KILLED:
+            return outcome
+        # conmon may leave before it heard of it, and hears nothing of a bound of the pod's group
+        if outcome.exit_code and oom_kills(self._machine.hierarchies, record.cgroup):
+            return msgspec.structs.replace(outcome, reason=OOM_KILLED)
+        return outcome
 
     def _set_outcome(self, container: _Container, code: int, reason: str, message: str) -> None:
         container.outcome = Outcome(
@@ -327,31 +380,3 @@ class Containers:
             message=outcome.message if outcome else "",
             log_path=Path(record.log_path),
         )
-
-
-def _record(
-    container_id: str,
-    machine: Machine,
-    sandbox: SandboxStatus,
-    config: ContainerConfig,
-    image: UnpackedImage,
-) -> ContainerRecord:
-    pod = sandbox.config.pod
-    return ContainerRecord(
-        id=container_id,
-        sandbox_id=sandbox.id,
-        namespace=pod.namespace,
-        pod_name=pod.name,
-        pod_uid=pod.uid,
-        name=config.name,
-        attempt=config.attempt,
-        image=config.image,
-        image_id=image.id,
-        log_path=str(config.log_path),
-        stop_signal=image.config.stop_signal,
-        stdin=config.stdin,
-        tty=config.tty,
-        share_process_namespace=sandbox.config.share_process_namespace,
-        cgroup=f"{pod_group(machine.lab_name, pod.uid)}/{container_id}",
-        created_at=machine.clock.now(),
-    )

@@ -13,6 +13,7 @@ stopped waiting.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -23,30 +24,42 @@ from typing import Any, Self, TypeVar
 from netlab.api.streams import ExecProcess
 from netlab.clock import Clock
 from netlab.errors import ContainerError
+from netlab.runtime.attach import attach
+from netlab.runtime.builtin import BuiltInImages, default_images_dir
+from netlab.runtime.capabilities import own_capabilities
 from netlab.runtime.cgroups import host_hierarchies, lab_group
 from netlab.runtime.cleanup import destroy_lab_containers
 from netlab.runtime.containers import Containers
 from netlab.runtime.cri import (
     ContainerConfig,
     ContainerState,
+    GroupUsage,
     ImageInfo,
+    LinuxResources,
+    RegistryCredentials,
     SandboxConfig,
     SandboxStatus,
 )
 from netlab.runtime.exec import start_exec
 from netlab.runtime.exits import ExitWatcher
-from netlab.runtime.images import BuiltInImages, Images, default_images_dir
+from netlab.runtime.image_store.registry import RegistryRules
+from netlab.runtime.image_store.store import IMAGES_ROOT, ImageStore
+from netlab.runtime.images import Images
 from netlab.runtime.layers import find_program
-from netlab.runtime.machine import Machine, own_capabilities
+from netlab.runtime.machine import Machine, own_lowest_oom_score
 from netlab.runtime.mounts import ensure_overlay_place
 from netlab.runtime.oci import OciCommand
 from netlab.runtime.probe import boot_id, find_oci_runtime
 from netlab.runtime.process import kill_with_argument
 from netlab.runtime.records import RuntimePaths
 from netlab.runtime.sandboxes import Sandboxes
+from netlab.runtime.spec import PAUSE_OOM_SCORE
 from netlab.runtime.teardown import forget_previous_boot, remove_orphans
+from netlab.runtime.usage import read_usage
 
 _T = TypeVar("_T")
+
+log = logging.getLogger(__name__)
 
 # Mounts and removals block for milliseconds; two processors gain nothing from more.
 _THREADS = 4
@@ -56,6 +69,8 @@ class OciRuntime:
     """``ContainerRuntime`` on conmon and crun or runc. Use as ``async with OciRuntime(…) as r``.
 
     run_dir, state_dir: the lab's folders. images_dir: recipes; None means netlab's own.
+    images_root: the store of loaded and pulled images. registries: which may be asked for more;
+    None means all.
     """
 
     def __init__(
@@ -66,6 +81,8 @@ class OciRuntime:
         lab_name: str,
         clock: Clock,
         images_dir: Path | None = None,
+        images_root: Path = IMAGES_ROOT,
+        registries: RegistryRules | None = None,
     ) -> None:
         self._paths = RuntimePaths(run_dir, state_dir)
         self._lab_name = lab_name
@@ -73,7 +90,12 @@ class OciRuntime:
         self._built_in = BuiltInImages(
             images_dir=images_dir or default_images_dir(), layers_dir=self._paths.layers
         )
-        self._images = Images(built_in=self._built_in)
+        self._images = Images(
+            built_in=self._built_in,
+            layers_dir=self._paths.layers,
+            store=ImageStore(images_root, clock),
+            rules=registries,
+        )
         self._stack = AsyncExitStack()
         self._opened: tuple[Sandboxes, Containers, Machine, ExitWatcher] | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -91,6 +113,7 @@ class OciRuntime:
             # What an earlier daemon was about to make when it was killed; conmon is not among it.
             await machine.in_thread(kill_with_argument, str(machine.paths.oci_root))
             sandboxes, containers = Sandboxes(machine, watcher), Containers(machine, watcher)
+            stack.callback(containers.detach_all)
             sandboxes.adopt()
             containers.adopt()
             groups = sandboxes.groups() | containers.groups()
@@ -166,7 +189,7 @@ class OciRuntime:
         """Run a created container's process.
 
         Raises: ContainerError with the OCI runtime's reason; the container is then EXITED with
-        reason ContainerCannotRun and code 128.
+        reason StartError and code 128.
         """
         await self._finish(self._containers.start(container_id))
 
@@ -203,20 +226,72 @@ class OciRuntime:
             tty=tty,
         )
 
+    async def attach(self, container_id: str, *, stdin: bool) -> ExecProcess:
+        """Return the streams of a running container's own process, from now on.
+
+        Raises: ContainerError when the container does not run.
+        """
+        target = self._containers.attach_target(container_id)
+        return await attach(target, stdin=stdin)
+
+    async def rotate_log(self, container_id: str) -> None:
+        """Have conmon open the log path anew, after the file was moved away.
+
+        Raises: ContainerError when the container does not run or conmon does not answer.
+        """
+        await self._containers.rotate_log(container_id)
+
+    async def update_resources(self, container_id: str, resources: LinuxResources) -> None:
+        """Change the bounds of a running container, or of a whole pod by its sandbox's id.
+
+        Raises: ContainerError.
+        """
+        if container_id in self._sandboxes.pods():
+            await self._finish(self._sandboxes.update_resources(container_id, resources))
+        else:
+            await self._finish(self._containers.update_resources(container_id, resources))
+
+    async def usage(self) -> dict[str, GroupUsage]:
+        """Return what each running container, and each sandbox's pod, uses, by id."""
+        groups = self._sandboxes.pods() | self._containers.running_groups()
+        machine, now = self._machine, self._clock.now()
+
+        def read() -> dict[str, GroupUsage]:
+            found = {
+                key: read_usage(machine.hierarchies, group, now) for key, group in groups.items()
+            }
+            return {key: usage for key, usage in found.items() if usage is not None}
+
+        return await machine.in_thread(read)
+
     def exits(self) -> AsyncIterator[str]:
         """Yield ids of sandboxes and containers whose processes ended, soon after they did."""
         return self._open[3].exits()
 
-    async def pull_image(self, reference: str, *, policy: str) -> ImageInfo:
-        """Return the image a pod names; built-in images need no download.
+    async def pull_image(
+        self,
+        reference: str,
+        *,
+        policy: str,
+        credentials: Sequence[RegistryCredentials] = (),
+    ) -> ImageInfo:
+        """Return the image a pod names, brought here if policy says so; see ``Images.pull``.
 
+        Cancelling ends a pull and leaves nothing of it.
         Raises: ImageError, whose reason is the container's waiting reason.
         """
-        return await self._machine.in_thread(self._images.resolve, reference, policy=policy)
+        return await self._images.pull(reference, policy=policy, credentials=credentials)
 
     async def list_images(self) -> list[ImageInfo]:
         """Return every image that can be run."""
-        return self._images.present()
+        return await self._machine.in_thread(self._images.present)
+
+    async def remove_image(self, image_id: str) -> None:
+        """Remove an image that no container uses; gone already is fine.
+
+        Raises: ImageError when one does.
+        """
+        await self._machine.in_thread(self._images.remove, image_id)
 
     async def destroy_all(self) -> None:
         """Remove every sandbox and container of the lab and all that belongs to them.
@@ -252,6 +327,7 @@ class OciRuntime:
             oci=OciCommand(runtime, paths.oci_root),
             hierarchies=host_hierarchies(),
             capabilities=own_capabilities(),
+            lowest_oom_score=_tell_oom_score(own_lowest_oom_score()),
             pause_layer=pause_layer,
             clock=self._clock,
             executor=executor,
@@ -271,7 +347,9 @@ class OciRuntime:
                 outcome.cancel()
                 raise
             except Exception as error:
-                if not outcome.cancelled():
+                if outcome.cancelled():
+                    log.warning("what nobody waits for any more failed: %s", error)
+                else:
                     outcome.set_exception(error)
             else:
                 if not outcome.cancelled():
@@ -297,3 +375,9 @@ class OciRuntime:
     @property
     def _machine(self) -> Machine:
         return self._open[2]
+
+
+def _tell_oom_score(lowest: int) -> int:
+    if lowest > PAUSE_OOM_SCORE:
+        log.info("oom scores below %d need CAP_SYS_RESOURCE; lower ones become %d", lowest, lowest)
+    return lowest

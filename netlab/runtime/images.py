@@ -1,241 +1,171 @@
-"""Which images can run here, and what a container needs of one.
+"""Which images can run here, what a container needs of one, and how a missing one comes here.
 
-Plays containerd's image service. netlab brings its images: recipes below ``images/`` at the
-project's root, resolved without any download; every tag of such a repository is accepted, because
-course manifests name old ones. ``ImageSource`` is the seam for archives and registries.
+Plays containerd's image service for the kubelet. A name means, in this order: what was loaded,
+pulled or built on this machine under exactly that name; an image that netlab brings itself, any tag
+of it, because course manifests name old ones; and else what its registry has.
+
+How the pull policies differ from a cluster's: ``Always`` asks the registry only for what came
+from one that this lab may ask. An image loaded or built by hand, and netlab's own, count as up to
+date, where a cluster would fail to find them in a registry.
 """
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
+import contextlib
+import difflib
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from weakref import WeakValueDictionary
 
-import netlab
+from netlab.clock import SystemClock
 from netlab.errors import ImageError
-from netlab.runtime.cri import ImageInfo
-from netlab.runtime.layers import find_host_parts, find_program, write_layer
-from netlab.runtime.layout import (
-    HostParts,
-    base_entries,
-    hidden_paths,
-    host_binds,
-    image_entries,
-)
-from netlab.runtime.recipe import (
-    LAYOUT_VERSION,
-    ImageConfig,
-    Recipe,
-    RootKind,
-    UnpackedImage,
-    parse_recipe,
-    recipe_digest,
-)
+from netlab.runtime.builtin import BuiltInImages
+from netlab.runtime.cri import ImageInfo, RegistryCredentials
+from netlab.runtime.image_store.recipes import unpack_recipe
+from netlab.runtime.image_store.records import StoredImage
+from netlab.runtime.image_store.registry import RegistryRules, pull_from_registry
+from netlab.runtime.image_store.store import IMAGES_ROOT, ImageStore
+from netlab.runtime.recipe import UnpackedImage
 from netlab.runtime.reference import ImageReference, parse_reference
 
-_APPLETS_TIMEOUT_S = 10.0
-
-
-class ImageSource(Protocol):
-    """A place that images come from. Blocking: callers use a thread."""
-
-    def find(self, reference: ImageReference) -> ImageInfo | None:
-        """Return the image a reference names, or None when this source has none."""
-        ...
-
-    def unpack(self, reference: ImageReference) -> UnpackedImage | None:
-        """Return the image ready to run, or None when this source has none."""
-        ...
-
-    def present(self) -> list[ImageInfo]:
-        """Return every image of this source that is present."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _BuiltIn:
-    recipe: Recipe
-    id: str
-    files: Sequence[tuple[str, Path, int]]
-    repositories: Sequence[str]
-    size_bytes: int
-
-
-def default_images_dir() -> Path:
-    """Return the folder of the recipes that belong to this netlab."""
-    return Path(netlab.__file__).resolve().parent.parent / "images"
-
-
-class BuiltInImages:
-    """The images whose recipes lie in a folder; their layers go below ``layers_dir``."""
-
-    def __init__(self, *, images_dir: Path, layers_dir: Path) -> None:
-        self._layers_dir = layers_dir
-        self._images = [_load(path) for path in sorted(images_dir.glob("*/image.toml"))]
-        self._by_repository = {
-            repository: image for image in self._images for repository in image.repositories
-        }
-        self._host: HostParts | None = None
-
-    def find(self, reference: ImageReference) -> ImageInfo | None:
-        """Return the built-in image of a repository; any tag does, a digest must be its own."""
-        image = self._match(reference)
-        return None if image is None else _info(image, [str(reference)])
-
-    def unpack(self, reference: ImageReference) -> UnpackedImage | None:
-        """Return the image with its layers written.
-
-        Raises: ImageError; HostError when a program the image consists of is not installed.
-        """
-        image = self._match(reference)
-        return None if image is None else self._unpack(image)
-
-    def present(self) -> list[ImageInfo]:
-        """Return the built-in images, each under its repositories' ``latest``."""
-        return [
-            _info(image, [f"{name}:latest" for name in image.repositories])
-            for image in self._images
-        ]
-
-    @property
-    def familiar_names(self) -> list[str]:
-        """The repositories as people write them, for error messages."""
-        names = [parse_reference(name).familiar for i in self._images for name in i.recipe.names]
-        return sorted(names)
-
-    def pause_layer(self) -> Path:
-        """Return the root folder of every sandbox."""
-        folder = self._base_folder(RootKind.PAUSE)
-        write_layer(folder, base_entries(RootKind.PAUSE, self._host_parts()))
-        return folder
-
-    def _match(self, reference: ImageReference) -> _BuiltIn | None:
-        image = self._by_repository.get(reference.repository)
-        if image is None or (reference.digest and reference.digest != image.id):
-            return None
-        return image
-
-    def _unpack(self, image: _BuiltIn) -> UnpackedImage:
-        recipe, host = image.recipe, self._host_parts()
-        base = self._base_folder(recipe.root)
-        write_layer(base, base_entries(recipe.root, host))
-        own = self._layers_dir / image.id.removeprefix("sha256:")[:16]
-        write_layer(own, image_entries(image.files, recipe.directories))
-        return UnpackedImage(
-            id=image.id,
-            config=ImageConfig(
-                entrypoint=tuple(recipe.entrypoint),
-                cmd=tuple(recipe.cmd),
-                env=dict(recipe.env),
-                working_dir=recipe.working_dir,
-                stop_signal=recipe.stop_signal,
-            ),
-            layers=(own, base),
-            binds=host_binds(recipe.root, host, venv=recipe.venv),
-            hidden=hidden_paths(recipe.root),
-        )
-
-    def _base_folder(self, kind: RootKind) -> Path:
-        return self._layers_dir / f"{kind.value}-{LAYOUT_VERSION}"
-
-    def _host_parts(self) -> HostParts:
-        if self._host is None:
-            self._host = find_host_parts(_list_applets())
-        return self._host
+# as containerd downloads at the same time
+_PULLS_AT_ONCE = 3
 
 
 class Images:
-    """All sources together: resolves references as the kubelet asks for them."""
+    """All images of a lab. What is not async may touch the disk: use a thread.
 
-    def __init__(self, *, built_in: BuiltInImages, further: Sequence[ImageSource] = ()) -> None:
+    store: None means the machine's. layers_dir: where layers of images from recipes are written.
+    """
+
+    def __init__(
+        self,
+        *,
+        built_in: BuiltInImages,
+        layers_dir: Path,
+        store: ImageStore | None = None,
+        rules: RegistryRules | None = None,
+    ) -> None:
         self._built_in = built_in
-        self._sources: list[ImageSource] = [built_in, *further]
+        self._layers_dir = layers_dir
+        self._store = store or ImageStore(IMAGES_ROOT, SystemClock())
+        self._rules = rules or RegistryRules()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._slots = asyncio.Semaphore(_PULLS_AT_ONCE)
 
-    def resolve(self, reference: str, *, policy: str = "IfNotPresent") -> ImageInfo:
-        """Return the image a pod spec names.
+    def find(self, reference: str) -> ImageInfo | None:
+        """Return the image a pod spec names as far as it is known here; None when it is not.
 
-        Raises: ImageError whose reason is InvalidImageName, ErrImageNeverPull or ErrImagePull.
+        Raises: ImageError (InvalidImageName).
         """
         parsed = parse_reference(reference)
-        for source in self._sources:
-            if found := source.find(parsed):
+        if stored := self._store.find(parsed):
+            return _info(stored)
+        return self._built_in.find(parsed)
+
+    def unpack(self, reference: str) -> UnpackedImage:
+        """Return the image a pod spec names, ready to run.
+
+        Raises: ImageError when it is not here.
+        """
+        parsed = parse_reference(reference)
+        stored = self._store.find(parsed)
+        if stored is None:
+            if found := self._built_in.unpack(parsed):
                 return found
+            raise ImageError(f'image "{parsed}": not found')
+        if stored.recipe:
+            return unpack_recipe(self._store, stored, self._layers_dir)
+        config = self._store.config(stored).process
+        return UnpackedImage(id=stored.id, config=config, layers=(self._store.rootfs(stored),))
+
+    def present(self) -> list[ImageInfo]:
+        """Return every image that is known here, those of the store first."""
+        return [*(_info(image) for image in self._store.images()), *self._built_in.present()]
+
+    async def pull(
+        self,
+        reference: str,
+        *,
+        policy: str = "IfNotPresent",
+        credentials: Sequence[RegistryCredentials] = (),
+    ) -> ImageInfo:
+        """Return the image a pod spec names, brought here if the policy says so.
+
+        Raises: ImageError whose reason is InvalidImageName, ErrImageNeverPull or ErrImagePull;
+        HostError when a program that pulls is missing.
+        """
+        parsed = parse_reference(reference)
+        found = await self._ready(parsed, policy)
+        if found is not None:
+            return found
         if policy == "Never":
             raise ImageError(
                 f'Container image "{reference}" is not present with pull policy of Never',
                 reason="ErrImageNeverPull",
             )
-        raise ImageError(_not_found(parsed, self._built_in.familiar_names))
+        async with self._turn(parsed):
+            # somebody else may have brought it while this call waited for its turn
+            found = await self._ready(parsed, policy)
+            return found if found is not None else await self._bring(parsed, credentials)
 
-    def unpack(self, reference: str) -> UnpackedImage:
-        """Return the image a pod spec names, ready to run.
+    def remove(self, image_id: str) -> None:
+        """Remove an image of the store; gone already is fine, a built-in one stays.
 
-        Raises: ImageError as ``resolve``.
+        Raises: ImageError when a container uses it.
         """
-        parsed = parse_reference(reference)
-        for source in self._sources:
-            if found := source.unpack(parsed):
-                return found
-        raise ImageError(_not_found(parsed, self._built_in.familiar_names))
+        if any(image.id == image_id for image in self._store.images()):
+            self._store.remove(image_id)
 
-    def present(self) -> list[ImageInfo]:
-        """Return every image that is present."""
-        return [image for source in self._sources for image in source.present()]
+    async def _ready(self, reference: ImageReference, policy: str) -> ImageInfo | None:
+        """Return the image if it is here and the policy does not want a registry to be asked."""
+        stored = await asyncio.to_thread(self._store.find, reference)
+        if stored is not None:
+            ask = policy == "Always" and stored.source == "pulled" and not reference.digest
+            return None if ask and self._rules.allow(reference) else _info(stored)
+        found = await asyncio.to_thread(self._built_in.find, reference)
+        return found if found is not None and found.present else None
+
+    async def _bring(
+        self, reference: ImageReference, credentials: Sequence[RegistryCredentials]
+    ) -> ImageInfo:
+        in_store = await asyncio.to_thread(self._store.find, reference) is not None
+        if not in_store and (own := await asyncio.to_thread(self._built_in.fetch, reference)):
+            return own
+        if not self._rules.allow(reference):
+            raise ImageError(self._refusal(reference))
+        pulled = await pull_from_registry(
+            self._store, reference, rules=self._rules, credentials=credentials
+        )
+        return _info(pulled)
+
+    def _refusal(self, reference: ImageReference) -> str:
+        familiar = f"{reference.familiar}:{reference.tag}" if reference.tag else str(reference)
+        close = difflib.get_close_matches(reference.familiar, self._built_in.familiar_names, n=2)
+        hint = f"; netlab itself has {' and '.join(close)}" if close else ""
+        return (
+            f'failed to pull and unpack image "{reference}": not on this machine, and this lab '
+            "asks only registries on its own loopback; load its archive, or run: "
+            f"sudo netlab image pull {familiar}"
+            f"{hint}"
+        )
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, reference: ImageReference) -> AsyncIterator[None]:
+        """Let pods that want the same image wait for one pull of it."""
+        lock = self._locks.setdefault(str(reference), asyncio.Lock())
+        async with lock, self._slots:
+            yield
 
 
-def _not_found(reference: ImageReference, names: Sequence[str]) -> str:
-    known = ", ".join(names)
-    return (
-        f'failed to pull and unpack image "{reference}": failed to resolve reference '
-        f'"{reference}": {reference}: not found; netlab has: {known}'
-    )
-
-
-def _load(path: Path) -> _BuiltIn:
-    try:
-        recipe = parse_recipe(path.read_text(), source=str(path))
-        files = [(inside, *_source(path, name)) for inside, name in sorted(recipe.files.items())]
-        contents = {inside: source.read_bytes() for inside, source, _mode in files}
-    except OSError as error:
-        raise ImageError(f"image recipe {path}: {error}") from error
-    return _BuiltIn(
-        recipe=recipe,
-        id=recipe_digest(recipe, contents),
-        files=files,
-        repositories=[parse_reference(name).repository for name in recipe.names],
-        size_bytes=sum(len(content) for content in contents.values()),
-    )
-
-
-def _source(recipe_path: Path, name: str) -> tuple[Path, int]:
-    source = (recipe_path.parent / name).resolve()
-    if not source.is_relative_to(recipe_path.parent.parent.resolve()):
-        raise ImageError(f"image recipe {recipe_path}: {name} lies outside the images folder")
-    return source, 0o755 if source.stat().st_mode & 0o100 else 0o644
-
-
-def _info(image: _BuiltIn, names: Sequence[str]) -> ImageInfo:
+def _info(image: StoredImage) -> ImageInfo:
     return ImageInfo(
         id=image.id,
-        names=tuple(names),
+        names=(*image.digests, *image.names),
         size_bytes=image.size_bytes,
-        built_in=True,
-        description=image.recipe.description,
+        built_in=False,
+        description=image.description,
+        user=image.user,
+        pinned=image.source != "pulled",
     )
-
-
-def _list_applets() -> list[str]:
-    busybox = find_program("busybox")
-    try:
-        done = subprocess.run(
-            [str(busybox), "--list-full"],
-            capture_output=True,
-            check=True,
-            text=True,
-            timeout=_APPLETS_TIMEOUT_S,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ImageError(f"{busybox} --list-full: {error}") from error
-    return done.stdout.split()

@@ -6,6 +6,7 @@ Layers lie below the lab's run folder: they are quickly made again after a reboo
 
 from __future__ import annotations
 
+import contextlib
 import os
 import py_compile
 import shutil
@@ -75,6 +76,19 @@ def write_layer(folder: Path, entries: Sequence[Entry]) -> int:
             if not folder.is_dir():
                 raise ImageError(f"image layer {folder}: {error}") from error
     return sum(_size_bytes(folder, entry) for entry in entries)
+
+
+def entries_bytes(entries: Sequence[Entry]) -> int:
+    """Return the size that the files of a layer have or will have."""
+    total = 0
+    for entry in entries:
+        match entry:
+            case TextFile(content=content):
+                total += len(content.encode())
+            case CopiedFile(source=source):
+                with contextlib.suppress(OSError):
+                    total += source.stat().st_size
+    return total
 
 
 def _write_entry(root: Path, entry: Entry) -> None:

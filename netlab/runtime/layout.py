@@ -1,9 +1,11 @@
 """What the root file system of a built-in image holds: folders, links and files, as data.
 
-Pure. Four kinds of root (see ``recipe.RootKind``):
+Pure. Five kinds of root (see ``recipe.RootKind``):
 
 - ``busybox``: one static program and a link per applet; nothing of the host's /usr.
 - ``python``: a busybox root, and the host's libraries and Python interpreter bound below it.
+- ``debian``: the host's programs below those of Debian packages that the image brings; a
+  container may write to its /usr, which changes nothing outside it.
 - ``host-usr``: the host's programs, with /usr/local hidden.
 - ``pause``: the one static program that holds a pod's namespaces.
 
@@ -15,7 +17,7 @@ copied (certificate authorities, the loader's cache).
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -86,14 +88,14 @@ class HostParts:
 _USERS = """root:x:0:0:root:/root:/bin/sh
 daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
 bin:x:2:2:bin:/bin:/usr/sbin/nologin
-mongodb:x:999:999:mongodb:/home/mongodb:/usr/sbin/nologin
+www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 """
 _GROUPS = """root:x:0:
 daemon:x:1:
 bin:x:2:
 tty:x:5:
-mongodb:x:999:
+www-data:x:33:
 nogroup:x:65534:
 """
 _NSSWITCH = """passwd: files
@@ -110,6 +112,9 @@ PRETTY_NAME="netlab built-in image"
 # Where images with ``venv`` see netlab's packages, wherever the host keeps them: a bind at the
 # host's own path would show in the container's `ls /`.
 _VENV, _SOURCE = "/usr/local/lib/netlab/venv", "/usr/local/lib/netlab/source"
+
+# The kinds of root whose /usr is the host's, wholly or in part.
+_OF_HOST = (RootKind.HOST_USR, RootKind.DEBIAN)
 
 _TOP = ("dev", "etc", "home", "media", "mnt", "proc", "run", "srv", "sys", "usr", "var")
 _VAR = ("var/cache", "var/lib", "var/log", "var/spool")
@@ -135,7 +140,7 @@ def base_entries(kind: RootKind, host: HostParts) -> list[Entry]:
         Link("var/run", "/run"),
     ]
     entries += _etc_entries()
-    if kind is RootKind.HOST_USR:
+    if kind in _OF_HOST:
         entries += [Link(name, f"usr/{name}") for name in ("bin", "lib", "lib32", "lib64", "sbin")]
         entries += [_loader_cache(), Directory("etc/alternatives")]
         entries += [Link(f"etc/alternatives/{name}", to) for name, to in host.alternatives]
@@ -149,12 +154,22 @@ def base_entries(kind: RootKind, host: HostParts) -> list[Entry]:
 
 
 def image_entries(
-    files: Iterable[tuple[str, Path, int]], directories: Sequence[str]
+    files: Iterable[tuple[str, Path, int]],
+    directories: Sequence[str],
+    *,
+    links: Mapping[str, str] | None = None,
+    users: Mapping[str, int] | None = None,
 ) -> list[Entry]:
-    """Return an image's own layer: its files (path inside, source, mode) and their folders."""
-    files = list(files)
+    """Return an image's own layer: its files (path inside, source, mode), links (path inside ->
+    target), users (name -> number) and their folders.
+    """
+    files, links, users = list(files), links or {}, users or {}
     parents = {PurePosixPath(path.lstrip("/")) for path in directories}
-    for path, _source, _mode in files:
+    for path in [
+        *(path for path, _source, _mode in files),
+        *links,
+        *(["/etc/passwd"] if users else []),
+    ]:
         parents.update(PurePosixPath(path.lstrip("/")).parents)
     for folder in list(parents):
         parents.update(folder.parents)
@@ -162,7 +177,21 @@ def image_entries(
     ordered = sorted(parents, key=lambda folder: (len(folder.parts), folder))
     entries: list[Entry] = [Directory(str(folder)) for folder in ordered]
     entries += [CopiedFile(path.lstrip("/"), source, mode) for path, source, mode in files]
+    entries += [Link(path.lstrip("/"), target) for path, target in links.items()]
+    if users:
+        entries += _user_entries(users)
     return entries
+
+
+def _user_entries(users: Mapping[str, int]) -> list[Entry]:
+    passwd = (
+        f"{name}:x:{n}:{n}:{name}:/nonexistent:/usr/sbin/nologin\n" for name, n in users.items()
+    )
+    group = (f"{name}:x:{n}:\n" for name, n in users.items())
+    return [
+        TextFile("etc/passwd", _USERS + "".join(passwd)),
+        TextFile("etc/group", _GROUPS + "".join(group)),
+    ]
 
 
 def host_binds(kind: RootKind, host: HostParts, *, venv: bool) -> list[Mount]:
@@ -191,7 +220,7 @@ def host_binds(kind: RootKind, host: HostParts, *, venv: bool) -> list[Mount]:
 
 def hidden_paths(kind: RootKind) -> list[str]:
     """Return paths that an empty folder covers: /usr/local may hold what is not the system's."""
-    return ["/usr/local"] if kind is RootKind.HOST_USR else []
+    return ["/usr/local"] if kind in _OF_HOST else []
 
 
 def _etc_entries() -> list[Entry]:

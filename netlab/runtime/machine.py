@@ -15,28 +15,12 @@ from netlab.errors import ContainerError
 from netlab.runtime.cgroups import Hierarchy
 from netlab.runtime.oci import OciCommand
 from netlab.runtime.records import RuntimePaths
-from netlab.runtime.spec import DEFAULT_CAPABILITIES
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-# linux/capability.h
-_CAPABILITY_NUMBERS = {
-    "CAP_CHOWN": 0,
-    "CAP_DAC_OVERRIDE": 1,
-    "CAP_FOWNER": 3,
-    "CAP_FSETID": 4,
-    "CAP_KILL": 5,
-    "CAP_SETGID": 6,
-    "CAP_SETUID": 7,
-    "CAP_SETPCAP": 8,
-    "CAP_NET_BIND_SERVICE": 10,
-    "CAP_NET_RAW": 13,
-    "CAP_SYS_CHROOT": 18,
-    "CAP_MKNOD": 27,
-    "CAP_AUDIT_WRITE": 29,
-    "CAP_SETFCAP": 31,
-}
+LOWEST_OOM_SCORE = -1000
+_CAP_SYS_RESOURCE = 24
 
 
 @contextlib.contextmanager
@@ -50,7 +34,11 @@ def disk_errors_as(subject: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One lab's runtime on this machine. executor: for blocking calls; owned by the engine."""
+    """One lab's runtime on this machine.
+
+    capabilities: what it can hand out at all. lowest_oom_score: see ``lowest_oom_score``.
+    executor: for blocking calls; owned by the engine.
+    """
 
     lab_name: str
     paths: RuntimePaths
@@ -60,6 +48,7 @@ class Machine:
     pause_layer: Path
     clock: Clock
     executor: Executor
+    lowest_oom_score: int = LOWEST_OOM_SCORE
 
     async def in_thread(
         self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
@@ -69,20 +58,18 @@ class Machine:
         return await loop.run_in_executor(self.executor, lambda: function(*args, **kwargs))
 
 
-def available_capabilities(status: str) -> frozenset[str]:
-    """Return which of the default capabilities a process with this ``/proc/PID/status`` can give.
+def lowest_oom_score(status: str, own_score: str) -> int:
+    """Return the lowest oom_score_adj that a process with this ``/proc/PID/status`` may give.
 
-    Asking for one outside the bounding set makes the OCI runtime fail.
+    own_score: the text of its own ``oom_score_adj``; below that only CAP_SYS_RESOURCE may go.
     """
     for line in status.splitlines():
-        if line.startswith("CapBnd:"):
-            bits = int(line.split()[1], 16)
-            return frozenset(
-                name for name in DEFAULT_CAPABILITIES if bits >> _CAPABILITY_NUMBERS[name] & 1
-            )
-    return frozenset(DEFAULT_CAPABILITIES)
+        if line.startswith("CapEff:") and int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1:
+            return LOWEST_OOM_SCORE
+    return int(own_score)
 
 
-def own_capabilities() -> frozenset[str]:
-    """Return which of the default capabilities this process can give."""
-    return available_capabilities(Path("/proc/self/status").read_text())
+def own_lowest_oom_score() -> int:
+    """Return the lowest oom_score_adj that this process may give its containers."""
+    own = Path("/proc/self")
+    return lowest_oom_score((own / "status").read_text(), (own / "oom_score_adj").read_text())

@@ -16,6 +16,7 @@ from pathlib import Path
 from netlab.errors import ContainerError
 
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+MS_BIND, MS_REC = 0x1000, 0x4000
 MNT_DETACH = 2
 # Copies from an image's layer are not synced on unmount: a container's root ends with it.
 _OVERLAY_EXTRAS = ("volatile", "")
@@ -53,6 +54,29 @@ def mount_shm(target: Path, size_bytes: int) -> None:
         _mount("shm", target, "tmpfs", flags, f"mode=1777,size={size_bytes}")
     except OSError as error:
         raise ContainerError(f"tmpfs at {target}: {error.strerror}") from error
+
+
+def mount_tmpfs(target: Path, *, size_bytes: int = 0, mode: int = 0o755) -> None:
+    """Mount an empty tmpfs at target; size 0 means half of the machine's memory.
+
+    Raises: ContainerError.
+    """
+    size = f",size={size_bytes}" if size_bytes else ""
+    try:
+        _mount("tmpfs", target, "tmpfs", 0, f"mode={mode:o}{size}")
+    except OSError as error:
+        raise ContainerError(f"tmpfs at {target}: {error.strerror}") from error
+
+
+def mount_descriptor(descriptor: int, target: Path) -> None:
+    """Show at target what a descriptor of ours holds, whatever has become of its name.
+
+    Raises: ContainerError.
+    """
+    try:
+        _mount(f"/proc/self/fd/{descriptor}", target, "none", MS_BIND | MS_REC, "")
+    except OSError as error:
+        raise ContainerError(f"bind mount at {target}: {error.strerror}") from error
 
 
 def ensure_overlay_place(folder: Path, *, lower: Path, trial: Path) -> None:

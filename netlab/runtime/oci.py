@@ -8,9 +8,12 @@ container anyway (``cgroups.py``, ``teardown.py``).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from netlab.command import spawn
 from netlab.errors import ContainerError
@@ -48,6 +51,15 @@ class OciCommand:
         Raises: ContainerError.
         """
         await self._call("start", bundle, "start", container_id)
+
+    async def update(self, container_id: str, bundle: Path, resources: Mapping[str, Any]) -> None:
+        """Change a container's bounds; resources: as in its spec, without devices.
+
+        Raises: ContainerError.
+        """
+        wanted = bundle / "resources.json"
+        wanted.write_bytes(msgspec.json.encode(resources))
+        await self._call("update", bundle, "update", "--resources", str(wanted), container_id)
 
     async def _call(self, verb: str, bundle: Path, *words: str) -> None:
         # No pipes: a detached container inherits them, and reading would last as long as it.

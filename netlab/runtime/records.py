@@ -21,11 +21,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from netlab.runtime.cri import PodIdentity, SandboxConfig
+
+OOM_KILLED: Final = "OOMKilled"
+"""Why a container ended that needed more memory than it may have."""
 
 _R = TypeVar("_R", bound=msgspec.Struct)
 
@@ -34,26 +37,9 @@ class SandboxRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A sandbox as it was asked for."""
 
     id: str
-    namespace: str
-    name: str
-    uid: str
-    attempt: int
-    hostname: str
-    netns: str
-    share_process_namespace: bool
+    config: SandboxConfig
     cgroup: str
     created_at: datetime
-
-    @property
-    def config(self) -> SandboxConfig:
-        """The kubelet's request."""
-        return SandboxConfig(
-            pod=PodIdentity(self.namespace, self.name, self.uid),
-            attempt=self.attempt,
-            hostname=self.hostname,
-            netns=Path(self.netns),
-            share_process_namespace=self.share_process_namespace,
-        )
 
 
 class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +58,8 @@ class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True):
     stop_signal: str
     stdin: bool
     tty: bool
-    share_process_namespace: bool
+    shares_processes: bool
+    stdin_once: bool = False
     cgroup: str
     created_at: datetime
 
@@ -159,16 +146,28 @@ class RuntimePaths:
 def write_record(path: Path, record: msgspec.Struct) -> None:
     """Write a record so that it is there whole or not at all."""
     partial = path.with_name(f".{path.name}")
-    partial.write_bytes(msgspec.json.encode(record))
+    partial.write_bytes(msgspec.json.encode(record, enc_hook=_encode))
     partial.replace(path)
 
 
 def read_record(path: Path, kind: type[_R]) -> _R | None:
     """Return a record, or None when there is none or it is not whole."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(path.read_bytes(), type=kind, dec_hook=_decode)
     except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
         return None
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(type(value))
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Path:
+        return Path(value)
+    raise NotImplementedError(kind)
 
 
 def record_folders(parent: Path) -> Iterator[Path]:
@@ -194,6 +193,6 @@ def read_outcome(folder: Path, container_id: str) -> Outcome | None:
         return None
     # conmon leaves a file of this name when the kernel's memory limit killed the container.
     if (folder / "oom").exists():
-        return Outcome(exit_code=code, reason="OOMKilled", finished_at=finished)
+        return Outcome(exit_code=code, reason=OOM_KILLED, finished_at=finished)
     reason = "Completed" if code == 0 else "Error"
     return Outcome(exit_code=code, reason=reason, finished_at=finished)

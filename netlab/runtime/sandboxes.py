@@ -14,8 +14,9 @@ import msgspec
 
 from netlab.errors import ContainerError
 from netlab.runtime.cgroups import pod_group
-from netlab.runtime.cri import ContainerPhase, SandboxConfig, SandboxStatus
+from netlab.runtime.cri import ContainerPhase, LinuxResources, SandboxConfig, SandboxStatus
 from netlab.runtime.exits import ExitWatcher
+from netlab.runtime.limits import bound_group
 from netlab.runtime.machine import Machine, disk_errors_as
 from netlab.runtime.mounts import mount_shm
 from netlab.runtime.process import open_member, read_pid, signal_member
@@ -40,8 +41,6 @@ class Sandboxes:
         self._machine = machine
         self._watcher = watcher
         self._records: dict[str, SandboxRecord] = {}
-        # built once: the kubelet lists all sandboxes each time it looks at one pod
-        self._configs: dict[str, SandboxConfig] = {}
         self._pids: dict[str, int] = {}
 
     def adopt(self) -> None:
@@ -53,7 +52,6 @@ class Sandboxes:
                 remove_tree(folder)
                 continue
             self._records[record.id] = record
-            self._configs[record.id] = record.config
             self._watch(record, read_pid(folder / "pid"))
 
     def groups(self) -> set[str]:
@@ -66,13 +64,7 @@ class Sandboxes:
         sandbox_id = secrets.token_hex(32)
         record = SandboxRecord(
             id=sandbox_id,
-            namespace=config.pod.namespace,
-            name=config.pod.name,
-            uid=config.pod.uid,
-            attempt=config.attempt,
-            hostname=config.hostname,
-            netns=str(config.netns),
-            share_process_namespace=config.share_process_namespace,
+            config=config,
             cgroup=f"{pod_group(machine.lab_name, config.pod.uid)}/{sandbox_id}",
             created_at=machine.clock.now(),
         )
@@ -87,7 +79,6 @@ class Sandboxes:
             )
             raise
         self._records[sandbox_id] = record
-        self._configs[sandbox_id] = config
         self._watch(record, pid)
         return sandbox_id
 
@@ -111,8 +102,25 @@ class Sandboxes:
         )
         self._watcher.forget(sandbox_id)
         self._records.pop(sandbox_id, None)
-        self._configs.pop(sandbox_id, None)
         self._pids.pop(sandbox_id, None)
+
+    async def update_resources(self, sandbox_id: str, resources: LinuxResources) -> None:
+        """Change the bounds of the pod's control group.
+
+        Raises: ContainerError.
+        """
+        group = self.pods().get(sandbox_id)
+        if group is not None:
+            machine = self._machine
+            await machine.in_thread(bound_group, machine.hierarchies, group, resources)
+
+    def pods(self) -> dict[str, str]:
+        """Return the control group of each running sandbox's pod, by the sandbox's id."""
+        return {
+            record.id: str(Path(record.cgroup).parent)
+            for record in self._records.values()
+            if self._watcher.is_running(record.id)
+        }
 
     def statuses(self) -> list[SandboxStatus]:
         """Return every sandbox, the oldest first."""
@@ -135,10 +143,18 @@ class Sandboxes:
     def _prepare(self, folder: Path, record: SandboxRecord) -> None:
         folder.mkdir()
         write_record(folder / "record.json", record)
-        (folder / "hostname").write_text(f"{record.hostname}\n")
-        (folder / "shm").mkdir()
-        mount_shm(folder / "shm", _SHM_BYTES)
-        spec = sandbox_spec(record.config, root=self._machine.pause_layer, cgroup=record.cgroup)
+        machine, config = self._machine, record.config
+        (folder / "hostname").write_text(f"{config.hostname}\n")
+        if not config.host_ipc:
+            (folder / "shm").mkdir()
+            mount_shm(folder / "shm", _SHM_BYTES)
+        bound_group(machine.hierarchies, str(Path(record.cgroup).parent), config.resources)
+        spec = sandbox_spec(
+            config,
+            root=machine.pause_layer,
+            cgroup=record.cgroup,
+            lowest_oom_score=machine.lowest_oom_score,
+        )
         (folder / "config.json").write_bytes(msgspec.json.encode(spec))
 
     def _watch(self, record: SandboxRecord, pid: int) -> None:
@@ -154,7 +170,7 @@ class Sandboxes:
         running = self._watcher.is_running(record.id)
         return SandboxStatus(
             id=record.id,
-            config=self._configs[record.id],
+            config=record.config,
             phase=ContainerPhase.RUNNING if running else ContainerPhase.EXITED,
             pid=self._pids.get(record.id, 0) if running else 0,
             created_at=record.created_at,

@@ -1,46 +1,30 @@
 """OCI specs: what the runtime is told about a sandbox and about a container.
 
-Pure. Mirrors containerd's CRI plugin (``internal/cri/server``, ``pkg/oci``) for a container
-without a securityContext: Docker's and containerd's default capabilities, masked and read-only
-kernel files, devices denied but for the harmless ones, privileges not locked (``no_new_privs`` is
-set by ``allowPrivilegeEscalation: false`` only). A container has its own mount, cgroup and pid
-namespace and joins the pod's network, ipc and uts namespaces.
+Pure. Mirrors containerd's CRI plugin (``internal/cri/server``, ``pkg/oci``): Docker's and
+containerd's default capabilities, masked and read-only kernel files, devices denied but for the
+harmless ones, privileges not locked unless asked. A container has its own mount, cgroup and pid
+namespace and joins the pod's network, ipc and uts namespaces; a privileged one sees the machine's
+devices and may write to its kernel files.
 
-netlab leaves out seccomp (Kubernetes' own default is Unconfined), AppArmor and SELinux labels,
-user namespaces and oom scores. No rlimits are set: what the daemon has is inherited, since
-raising one needs CAP_SYS_RESOURCE, which nested machines lack.
+netlab leaves out AppArmor and SELinux labels and user namespaces. No rlimits are set: what the
+daemon has is inherited, since raising one needs CAP_SYS_RESOURCE, which nested machines lack.
 
 Source: https://github.com/opencontainers/runtime-spec/blob/main/config.md
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from netlab.runtime.cri import ContainerConfig, Mount, SandboxConfig
 from netlab.runtime.recipe import DEFAULT_PATH, ImageConfig, UnpackedImage
+from netlab.runtime.users import ProcessUser
 
 OCI_VERSION = "1.0.2"
 
-DEFAULT_CAPABILITIES = (
-    "CAP_AUDIT_WRITE",
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_MKNOD",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_RAW",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-)
 MASKED_PATHS = (
     "/proc/acpi",
     "/proc/asound",
@@ -57,47 +41,70 @@ MASKED_PATHS = (
 )
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 PAUSE_ARGV = ("/pause", "-P")
+PAUSE_OOM_SCORE = -998
+"""Pause is about the last process to be killed: its pod would be lost with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerPlace:
     """Where a container lives: its root, its pod's namespaces and files.
 
-    pause_pid: the process whose namespaces are joined; hostname: the file for /etc/hostname;
-    empty: a folder to cover others with.
+    pause_pid: the process whose namespaces are joined; shm: None where the host's is used;
+    hostname: the file for /etc/hostname; empty: a folder to cover others with; target_pid: the
+    process whose pid namespace is joined, 0 for none.
     """
 
     root: Path
     cgroup: str
     pause_pid: int
-    shm: Path
+    shm: Path | None
     hostname: Path
     empty: Path
+    target_pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRights:
+    """A container's rights, as far as the machine decides them too.
+
+    capabilities: what it gets. resources: the ``linux.resources`` part without devices.
+    oom_score_adj: None leaves the daemon's own. seccomp: the ``linux.seccomp`` part, None for no
+    filter.
+    """
+
+    user: ProcessUser
+    capabilities: Sequence[str]
+    resources: Mapping[str, Any]
+    oom_score_adj: int | None = None
+    seccomp: Mapping[str, Any] | None = None
 
 
 def sandbox_spec(
-    config: SandboxConfig, *, root: Path, cgroup: str, argv: Sequence[str] = PAUSE_ARGV
+    config: SandboxConfig,
+    *,
+    root: Path,
+    cgroup: str,
+    argv: Sequence[str] = PAUSE_ARGV,
+    lowest_oom_score: int = PAUSE_OOM_SCORE,
 ) -> dict[str, Any]:
     """Return the spec of a pause container, which makes the pod's ipc and uts namespaces (and
     the pid namespace that its containers may share).
     """
-    namespaces = [
-        {"type": "pid"},
-        {"type": "ipc"},
-        {"type": "uts"},
-        {"type": "mount"},
-        {"type": "network", "path": str(config.netns)},
-    ]
+    user = ProcessUser(config.uid, config.gid)
+    process = _process(argv, {"PATH": DEFAULT_PATH}, "/", (), user, tty=False)
+    process["noNewPrivileges"] = True
+    process["oomScoreAdj"] = max(PAUSE_OOM_SCORE, lowest_oom_score)
     return {
         "ociVersion": OCI_VERSION,
-        "process": _process(argv, {"PATH": DEFAULT_PATH}, "/", (), tty=False),
+        "process": process,
         "root": {"path": str(root), "readonly": True},
         "hostname": config.hostname,
         "mounts": [_PROC, _DEV],
         "linux": {
             "cgroupsPath": cgroup,
-            "namespaces": namespaces,
-            "resources": _RESOURCES,
+            "namespaces": _sandbox_namespaces(config),
+            "resources": {"devices": _NO_DEVICES},
+            "sysctl": dict(config.sysctls),
             "maskedPaths": list(MASKED_PATHS),
             "readonlyPaths": list(READONLY_PATHS),
         },
@@ -110,26 +117,44 @@ def container_spec(
     sandbox: SandboxConfig,
     image: UnpackedImage,
     place: ContainerPlace,
-    capabilities: Collection[str],
+    rights: ProcessRights,
 ) -> dict[str, Any]:
-    """Return the spec of a container. capabilities: what this machine may hand out at all."""
-    granted = [name for name in DEFAULT_CAPABILITIES if name in capabilities]
+    """Return the spec of a container."""
+    security = config.security
     env = container_env(config, image.config, hostname=sandbox.hostname)
     working_dir = config.working_dir or image.config.working_dir
+    process = _process(
+        container_argv(config, image.config),
+        env,
+        working_dir,
+        rights.capabilities,
+        rights.user,
+        tty=config.tty,
+    )
+    process["noNewPrivileges"] = security.no_new_privileges
+    if rights.oom_score_adj is not None:
+        process["oomScoreAdj"] = rights.oom_score_adj
+    devices = _ALL_DEVICES if security.privileged else _NO_DEVICES
+    linux: dict[str, Any] = {
+        "cgroupsPath": place.cgroup,
+        "namespaces": _container_namespaces(sandbox, place),
+        "resources": {"devices": devices, **rights.resources},
+    }
+    if not (security.privileged or security.unmasked_proc):
+        linux["maskedPaths"] = list(MASKED_PATHS)
+        linux["readonlyPaths"] = list(READONLY_PATHS)
+    if rights.seccomp is not None:
+        linux["seccomp"] = dict(rights.seccomp)
+    if any(mount.propagation == "rshared" for mount in config.mounts):
+        linux["rootfsPropagation"] = "rshared"
+    elif any(mount.propagation == "rslave" for mount in config.mounts):
+        linux["rootfsPropagation"] = "rslave"
     return {
         "ociVersion": OCI_VERSION,
-        "process": _process(
-            container_argv(config, image.config), env, working_dir, granted, tty=config.tty
-        ),
-        "root": {"path": str(place.root), "readonly": False},
+        "process": process,
+        "root": {"path": str(place.root), "readonly": security.read_only_root},
         "mounts": _container_mounts(config, image, place),
-        "linux": {
-            "cgroupsPath": place.cgroup,
-            "namespaces": _container_namespaces(sandbox, place.pause_pid),
-            "resources": _RESOURCES,
-            "maskedPaths": list(MASKED_PATHS),
-            "readonlyPaths": list(READONLY_PATHS),
-        },
+        "linux": linux,
     }
 
 
@@ -166,7 +191,8 @@ _DEV = {
     "source": "tmpfs",
     "options": ["nosuid", "strictatime", "mode=755", "size=65536k"],
 }
-_RESOURCES = {"devices": [{"allow": False, "access": "rwm"}]}
+_NO_DEVICES = [{"allow": False, "access": "rwm"}]
+_ALL_DEVICES = [{"allow": True, "access": "rwm"}]
 
 
 def _process(
@@ -174,56 +200,78 @@ def _process(
     env: Mapping[str, str],
     working_dir: str,
     capabilities: Sequence[str],
+    user: ProcessUser,
     *,
     tty: bool,
 ) -> dict[str, Any]:
     granted = list(capabilities)
+    # who is not root starts without effective rights; programs with file capabilities regain them
+    own = granted if user.uid == 0 else []
     return {
         "terminal": tty,
-        "user": {"uid": 0, "gid": 0},
+        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
         "args": list(argv),
         "env": [f"{name}={value}" for name, value in env.items()],
         "cwd": working_dir,
-        "capabilities": {"bounding": granted, "effective": granted, "permitted": granted},
-        "noNewPrivileges": False,
+        "capabilities": {"bounding": granted, "effective": own, "permitted": own},
     }
 
 
-def _container_namespaces(sandbox: SandboxConfig, pause_pid: int) -> list[dict[str, str]]:
-    own = f"/proc/{pause_pid}/ns"
-    pid = {"type": "pid"}
-    if sandbox.share_process_namespace:
-        pid["path"] = f"{own}/pid"
-    return [
-        pid,
+def _sandbox_namespaces(config: SandboxConfig) -> list[dict[str, str]]:
+    # a uts namespace for pods of the host's network too: their node's name is not the machine's
+    namespaces = [{"type": "mount"}, {"type": "uts"}]
+    if not config.host_pid:
+        namespaces.append({"type": "pid"})
+    if not config.host_ipc:
+        namespaces.append({"type": "ipc"})
+    if config.netns is not None:
+        namespaces.append({"type": "network", "path": str(config.netns)})
+    return namespaces
+
+
+def _container_namespaces(sandbox: SandboxConfig, place: ContainerPlace) -> list[dict[str, str]]:
+    own = f"/proc/{place.pause_pid}/ns"
+    namespaces = [
         {"type": "mount"},
         {"type": "cgroup"},
-        {"type": "network", "path": str(sandbox.netns)},
-        {"type": "ipc", "path": f"{own}/ipc"},
         {"type": "uts", "path": f"{own}/uts"},
     ]
+    if place.target_pid:
+        namespaces.append({"type": "pid", "path": f"/proc/{place.target_pid}/ns/pid"})
+    elif sandbox.share_process_namespace:
+        namespaces.append({"type": "pid", "path": f"{own}/pid"})
+    elif not sandbox.host_pid:
+        namespaces.append({"type": "pid"})
+    if sandbox.netns is not None:
+        namespaces.append({"type": "network", "path": str(sandbox.netns)})
+    if not sandbox.host_ipc:
+        namespaces.append({"type": "ipc", "path": f"{own}/ipc"})
+    return namespaces
 
 
 def _container_mounts(
     config: ContainerConfig, image: UnpackedImage, place: ContainerPlace
 ) -> list[dict[str, Any]]:
     quiet = ["nosuid", "noexec", "nodev"]
+    kernel = "rw" if config.security.privileged else "ro"
+    dev = [_bind(Mount(Path("/dev"), "/dev"))] if config.security.privileged else [_DEV]
+    shm = Path("/dev/shm") if place.shm is None else place.shm  # noqa: S108 the host's own
     pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
     return [
         *(_bind(mount, "nosuid", "nodev") for mount in image.binds),
         *(_bind(Mount(place.empty, path, read_only=True)) for path in image.hidden),
         _PROC,
-        _DEV,
+        *dev,
         {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": pts},
         {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": quiet},
-        {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*quiet, "ro"]},
+        {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*quiet, kernel]},
         {
             "destination": "/sys/fs/cgroup",
             "type": "cgroup",
             "source": "cgroup",
-            "options": [*quiet, "relatime", "ro"],
+            "options": [*quiet, "relatime", kernel],
         },
-        _bind(Mount(place.shm, "/dev/shm")),  # noqa: S108 the pod's own
+        _bind(Mount(shm, "/dev/shm")),  # noqa: S108 the pod's own
         _bind(Mount(place.hostname, "/etc/hostname")),
         *(_bind(mount) for mount in sorted(config.mounts, key=_depth)),
     ]
@@ -243,5 +291,5 @@ def _bind(mount: Mount, *flags: str) -> dict[str, Any]:
         "destination": mount.target,
         "type": "bind",
         "source": str(mount.source),
-        "options": [kind, "rprivate", mode, *flags],
+        "options": [kind, mount.propagation, mode, *flags],
     }

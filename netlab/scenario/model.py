@@ -2,7 +2,12 @@
 
 Pure: YAML text in, frozen steps out, and the judgement of what a step printed. A step's ``run`` is
 shell text, run by bash on the node in the scenario's folder; its ``expect`` says what must be
-seen. ``within_s`` lets a step that only looks be repeated until it sees it.
+seen. ``within_s`` lets a step that only looks be repeated until it sees it. A step with a
+``terminal`` is what one would type into a second terminal: it goes on running while later steps do.
+
+An exercise breaks something on purpose (``setup``) and says what must be true once it is mended
+(``goal``, each a step that only looks). ``fix`` is one way to mend it; the tests use it, and a
+student who gives up.
 """
 
 from __future__ import annotations
@@ -32,12 +37,35 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One step. say: text by language; run: shell text, "" for a step that only tells."""
+    """One step. say: text by language; run: shell text, "" for a step that only tells.
+
+    terminal: name of the terminal in which ``run`` is left running; a command that runs there
+    already is ended first (no ``run``: that is all). ``expect.exit`` has no meaning then.
+    """
 
     say: dict[str, str]
     run: str = ""
     expect: Expectation = Expectation()
     within_s: float = 0
+    terminal: str = ""
+
+    @property
+    def acts(self) -> bool:
+        """True when there is something to run or to end."""
+        return bool(self.run or self.terminal)
+
+
+class Exercise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something broken to be mended. hints: by language, from vague to plain."""
+
+    name: str
+    title: dict[str, str]
+    say: dict[str, str]
+    setup: str
+    goal: tuple[Step, ...]
+    hints: dict[str, tuple[str, ...]]
+    fix: str
+    cleanup: str
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,6 +75,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     summary: dict[str, str]
     steps: tuple[Step, ...]
     cleanup: str = ""
+    exercises: tuple[Exercise, ...] = ()
 
 
 def load_scenario(folder: Path) -> Scenario:
@@ -69,23 +98,39 @@ def load_scenario(folder: Path) -> Scenario:
 
 
 def _check(path: Path, scenario: Scenario) -> None:
-    texts: list[tuple[str, Mapping[str, str]]] = [
+    texts: list[tuple[str, Mapping[str, object]]] = [
         ("title", scenario.title),
         ("summary", scenario.summary),
     ]
-    texts += [(f"steps[{number}].say", step.say) for number, step in enumerate(scenario.steps)]
+    steps = [(f"steps[{number}]", step) for number, step in enumerate(scenario.steps)]
+    for exercise in scenario.exercises:
+        place = f"exercise {exercise.name}"
+        texts += [
+            (f"{place}: {part}", text)
+            for part, text in (
+                ("title", exercise.title),
+                ("say", exercise.say),
+                ("hints", exercise.hints),
+            )
+        ]
+        if not exercise.goal:
+            raise UsageError(f"{path}: {place}: goal is empty")
+        steps += [(f"{place}: goal[{n}]", step) for n, step in enumerate(exercise.goal)]
+    texts += [(f"{place}.say", step.say) for place, step in steps]
     for place, text in texts:
         missing = [language for language in LANGUAGES if not text.get(language)]
         if missing:
             raise UsageError(f"{path}: {place}: no text in {', '.join(missing)}")
-    for number, step in enumerate(scenario.steps):
-        for pattern in (*step.expect.stdout, *step.expect.stderr, *step.expect.absent):
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise UsageError(
-                    f"{path}: steps[{number}].expect: bad pattern {pattern!r}: {error}"
-                ) from error
+    for place, step in steps:
+        _check_patterns(path, place, step)
+
+
+def _check_patterns(path: Path, place: str, step: Step) -> None:
+    for pattern in (*step.expect.stdout, *step.expect.stderr, *step.expect.absent):
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise UsageError(f"{path}: {place}.expect: bad pattern {pattern!r}: {error}") from error
 
 
 def judge(expect: Expectation, code: int, stdout: str, stderr: str) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 
 from netlab.api.kinds import NODE, POD, SERVICE_ACCOUNT
-from netlab.api.streams import STDERR, STDOUT
+from netlab.api.streams import STDERR, STDOUT, ByteStream
 from netlab.apiserver.assembly import assemble
 from netlab.apiserver.bootstrap import ensure_system_objects
 from netlab.apiserver.local import LocalClient
@@ -78,6 +78,23 @@ class FakeNode:
         process = FakeProcess(argv, stdin)
         self.processes.append(process)
         return process
+
+    async def attach(self, namespace, pod, container, *, stdin, tty):
+        self.asked.append((namespace, pod, container, stdin, tty))
+        process = FakeProcess(["attached", "7"], stdin)
+        self.processes.append(process)
+        return process
+
+    async def dial_pod(self, namespace, pod, port):
+        self.asked.append((namespace, pod, port))
+        try:
+            return await self.dial("127.0.0.1", port)
+        except OSError as error:
+            raise ApiError(500, "InternalError", f"error forwarding port {port}") from error
+
+    async def dial(self, address, port):
+        """Connect to loopback, whatever the address."""
+        return ByteStream(*await asyncio.open_connection("127.0.0.1", port))
 
 
 class ApiLab:

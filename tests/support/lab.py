@@ -81,16 +81,44 @@ class Lab:
             )
         return done
 
+    @staticmethod
+    def netlab_argv() -> list[str]:
+        return [sys.executable, "-P", "-m", "netlab"]
+
     def netlab(self, *arguments: str, check: bool = True, **more: object) -> str:
         """Run ``netlab`` and return what it printed on stdout."""
-        argv = [sys.executable, "-P", "-m", "netlab", *arguments]
+        argv = [*self.netlab_argv(), *arguments]
         return self.run(argv, check=check, **more).stdout  # type: ignore[arg-type]
 
-    def kubectl(self, *arguments: str, version: str = "", **more: object) -> str:
-        """Run the kubectl of that minor version (any when empty); return its stdout."""
+    def start_netlab(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a ``netlab`` that goes on running."""
+        return self._start([*self.netlab_argv(), *arguments], None)
+
+    def kubectl_path(self, version: str = "") -> Path:
+        """Return the kubectl of that minor version; the newest when empty."""
         known = kubectls()
-        path = known[version] if version else known[max(known, key=lambda v: int(v[2:]))]
-        return self.run([str(path), *arguments], **more).stdout  # type: ignore[arg-type]
+        return known[version or max(known, key=lambda v: int(v[2:]))]
+
+    def kubectl(self, *arguments: str, version: str = "", **more: object) -> str:
+        """Run the kubectl of that minor version (the newest when empty); return its stdout."""
+        return self.run([str(self.kubectl_path(version)), *arguments], **more).stdout  # type: ignore[arg-type]
+
+    def start(
+        self, arguments: Sequence[str], *, version: str = "", stdin: int | None = None
+    ) -> subprocess.Popen[str]:
+        """Start a kubectl that goes on running; the test ends it or waits for its end."""
+        return self._start([str(self.kubectl_path(version)), *arguments], stdin)
+
+    def _start(self, argv: Sequence[str], stdin: int | None) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+            cwd=REPOSITORY,
+        )
 
     def node(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command on the node."""

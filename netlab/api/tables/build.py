@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from netlab.api.kinds import Kind
-from netlab.api.tables import cluster, network, workloads
+from netlab.api.tables import cluster, network, quota, storage, workloads
 from netlab.api.tables.columns import NAME, Cells, Column, Printer, metadata
 from netlab.api.tables.pods import POD_PRINTER
 from netlab.api.view import Object
@@ -28,6 +28,12 @@ PRINTERS: Mapping[str, Printer] = {
     "events": cluster.EVENT_PRINTER,
     "events.events.k8s.io": cluster.EVENT_PRINTER,
     "leases.coordination.k8s.io": cluster.LEASE_PRINTER,
+    "persistentvolumes": storage.VOLUME_PRINTER,
+    "persistentvolumeclaims": storage.CLAIM_PRINTER,
+    "storageclasses.storage.k8s.io": storage.CLASS_PRINTER,
+    "resourcequotas": quota.RESOURCE_QUOTA_PRINTER,
+    "nodes.metrics.k8s.io": quota.NODE_METRICS_PRINTER,
+    "pods.metrics.k8s.io": quota.POD_METRICS_PRINTER,
     "replicasets.apps": workloads.REPLICA_SET_PRINTER,
     "deployments.apps": workloads.DEPLOYMENT_PRINTER,
     "daemonsets.apps": workloads.DAEMON_SET_PRINTER,

@@ -15,7 +15,17 @@ from typing import Any, Final, TypeAlias
 
 from netlab.api.field_errors import FieldError
 from netlab.api.kinds import Kind
-from netlab.api.validation import cluster, config, endpoints, pod, service, workloads
+from netlab.api.validation import (
+    cluster,
+    config,
+    endpoints,
+    pod,
+    pod_update,
+    quota,
+    service,
+    storage,
+    workloads,
+)
 from netlab.api.validation.metadata import validate_metadata, validate_metadata_update
 from netlab.api.view import Object
 
@@ -32,17 +42,26 @@ _CREATE: Final[Mapping[tuple[str, str], _Check]] = {
     ("", "Secret"): config.validate_secret,
     ("", "Node"): cluster.validate_node,
     ("", "Event"): cluster.validate_event,
+    ("", "LimitRange"): quota.validate_limit_range,
+    ("", "ResourceQuota"): quota.validate_resource_quota,
+    ("", "PersistentVolume"): storage.validate_persistent_volume,
+    ("", "PersistentVolumeClaim"): storage.validate_persistent_volume_claim,
+    ("storage.k8s.io", "StorageClass"): storage.validate_storage_class,
     ("apps", "ReplicaSet"): workloads.validate_replica_set,
     ("apps", "Deployment"): workloads.validate_deployment,
     ("discovery.k8s.io", "EndpointSlice"): endpoints.validate_endpoint_slice,
     ("coordination.k8s.io", "Lease"): cluster.validate_lease,
 }
 _UPDATE: Final[Mapping[tuple[str, str], _UpdateCheck]] = {
-    ("", "Pod"): pod.validate_pod_update,
+    ("", "Pod"): pod_update.validate_pod_update,
     ("", "Service"): service.validate_service_update,
     ("", "ConfigMap"): config.validate_config_map_update,
     ("", "Secret"): config.validate_secret_update,
     ("", "Node"): cluster.validate_node_update,
+    ("", "ResourceQuota"): quota.validate_resource_quota_update,
+    ("", "PersistentVolume"): storage.validate_persistent_volume_update,
+    ("", "PersistentVolumeClaim"): storage.validate_persistent_volume_claim_update,
+    ("storage.k8s.io", "StorageClass"): storage.validate_storage_class_update,
     ("apps", "ReplicaSet"): workloads.validate_selector_update,
     ("apps", "Deployment"): workloads.validate_selector_update,
     ("discovery.k8s.io", "EndpointSlice"): endpoints.validate_endpoint_slice_update,

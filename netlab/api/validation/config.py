@@ -38,7 +38,7 @@ def validate_config_map(config_map: Object) -> list[FieldError]:
     for key in data:
         errors += [invalid_value(f"data[{key}]", key, m) for m in names.config_key(key)]
         if key in binary:
-            detail = f"duplicate of key present in binaryData: {key}"
+            detail = "duplicate of key present in binaryData"
             errors.append(invalid_value(f"data[{key}]", key, detail))
     for key in binary:
         path = f"binaryData[{key}]"
@@ -87,6 +87,8 @@ def validate_secret(secret: Object) -> list[FieldError]:
 def _validate_secret_type(secret: Object, data: Mapping[str, str]) -> list[FieldError]:
     kind = secret.get("type") or ""
     errors = [required(f"data[{key}]") for key in _NEEDED_KEYS.get(kind, ()) if key not in data]
+    if kind == "kubernetes.io/ssh-auth" and data.get("ssh-privatekey") == "":
+        errors.append(required("data[ssh-privatekey]"))
     if kind == "kubernetes.io/basic-auth" and not {"username", "password"} & set(data):
         errors += [required(f"data[{key}]") for key in ("username", "password")]
     if kind == "kubernetes.io/service-account-token":
@@ -94,18 +96,38 @@ def _validate_secret_type(secret: Object, data: Mapping[str, str]) -> list[Field
         if not ((secret.get("metadata") or {}).get("annotations") or {}).get(annotation):
             errors.append(required(f"metadata.annotations[{annotation}]"))
     for key in (".dockerconfigjson", ".dockercfg"):
-        if key in _NEEDED_KEYS.get(kind, ()) and key in data and not _is_json(data[key]):
-            detail = "<secret contents redacted>"
-            errors.append(invalid_value(f"data[{key}]", detail, "invalid JSON"))
+        if key in _NEEDED_KEYS.get(kind, ()) and key in data:
+            problem = _json_problem(base64.b64decode(data[key]))
+            if problem:
+                detail = "<secret contents redacted>"
+                errors.append(invalid_value(f"data[{key}]", detail, problem))
     return errors
 
 
-def _is_json(encoded: str) -> bool:
+def _json_problem(text: bytes) -> str:
+    """Say, as Go's decoder does, why ``text`` is no JSON object; "" when it is one."""
     try:
-        value: Any = json.loads(base64.b64decode(encoded))
+        value: Any = json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.pos >= len(error.doc):
+            return "unexpected end of JSON input"
+        where = next((w for start, w in _JSON_PLACES if error.msg.startswith(start)), "in literal")
+        return f"invalid character '{error.doc[error.pos]}' {where}"
     except ValueError:
-        return False
-    return isinstance(value, dict)
+        return "invalid character in string literal"
+    if isinstance(value, dict):
+        return ""
+    name = {list: "array", str: "string", bool: "bool"}.get(type(value), "number")
+    return f"json: cannot unmarshal {name} into Go value of type map[string]interface {{}}"
+
+
+_JSON_PLACES: Final = (
+    ("Expecting value", "looking for beginning of value"),
+    ("Expecting property name", "looking for beginning of object key string"),
+    ("Expecting ':'", "after object key"),
+    ("Expecting ','", "after object key:value pair"),
+    ("Extra data", "after top-level value"),
+)
 
 
 def validate_secret_update(old: Object, new: Object) -> list[FieldError]:

@@ -1,11 +1,12 @@
-"""Rules for containers: names, images, ports, environment, mounts, probes, resources.
+"""Rules for containers of each sort: names, images, ports, restart policies.
 
-Mirrors ``validateContainers`` and what it calls in ``pkg/apis/core/validation/validation.go``.
+Mirrors ``validateContainers``, ``validateInitContainers``, ``validateEphemeralContainers`` and what
+they share, in ``pkg/apis/core/validation/validation.go``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,112 +19,184 @@ from netlab.api.field_errors import (
     not_found_field,
     not_supported,
     required,
+    too_long_list,
 )
-from netlab.api.quantities import parse_quantity
-from netlab.api.validation.numbers import not_negative, one_of, port_or_name
+from netlab.api.validation.env import validate_env, validate_env_from
+from netlab.api.validation.mounts import validate_devices, validate_mounts
+from netlab.api.validation.numbers import one_of
+from netlab.api.validation.probes import PROBES, validate_lifecycle, validate_probes
+from netlab.api.validation.resources import validate_resources
+from netlab.api.validation.security import validate_container_security
 
 PROTOCOLS: Final = ("TCP", "UDP", "SCTP")
 PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
 MESSAGE_POLICIES: Final = ("FallbackToLogsOnError", "File")
-POD_FIELDS: Final = (
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "spec.nodeName",
-    "spec.serviceAccountName",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.podIP",
-    "status.podIPs",
+RESTART_POLICIES: Final = ("Always", "Never", "OnFailure")
+MAX_RESTART_RULES: Final = 20
+MAX_EXIT_CODES: Final = 255
+_RESTART_ACTIONS: Final = ("Restart", "RestartAllContainers")
+_INIT_ONLY: Final = "may not be set for init containers without restartPolicy=Always"
+_NOT_EPHEMERAL: Final = "cannot be set for an Ephemeral Container"
+_EPHEMERAL_FIELDS: Final = frozenset(
+    {
+        "name",
+        "image",
+        "command",
+        "args",
+        "workingDir",
+        "envFrom",
+        "env",
+        "volumeMounts",
+        "volumeDevices",
+        "imagePullPolicy",
+        "terminationMessagePath",
+        "terminationMessagePolicy",
+        "securityContext",
+        "stdin",
+        "stdinOnce",
+        "tty",
+        "targetContainerName",
+    }
 )
-_ENV_SOURCES: Final = (
-    "fieldRef",
-    "resourceFieldRef",
-    "configMapKeyRef",
-    "secretKeyRef",
-    "fileKeyRef",
-)
-_HANDLERS: Final = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
-_MAX_ID: Final = 2**31 - 1
-_STANDARD_RESOURCES: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
 
 
 @dataclass(frozen=True, slots=True)
 class PodContext:
-    """What the rules for one container need to know of its pod."""
+    """What the rules for one container need to know of its pod.
 
-    volumes: frozenset[str]
-    host_network: bool = False
+    volumes: by name, as written. whole_pod: False for a template, which Kubernetes judges a little
+    more kindly.
+    """
+
+    volumes: Mapping[str, Mapping[str, Any]]
+    claims: frozenset[str] = frozenset()
+    grace_s: int | None = None
+    restart_policy: str = "Always"
+    host_users: bool = True
+    whole_pod: bool = True
 
 
 def validate_containers(
-    containers: Sequence[Mapping[str, Any]], path: str, context: PodContext, taken: Iterable[str]
+    containers: Sequence[Mapping[str, Any]], path: str, context: PodContext
 ) -> list[FieldError]:
-    """Return what is wrong with a list of containers; ``taken`` are names used by other lists."""
+    """Return what is wrong with the regular containers."""
+    if not containers:
+        return [required(path)]
     errors = []
-    used = set(taken)
-    host_ports: set[tuple[str, str, int]] = set()
+    used: set[str] = set()
     for index, container in enumerate(containers):
         here = f"{path}[{index}]"
-        errors += _validate_name(container.get("name") or "", f"{here}.name", used)
-        errors += validate_container(container, here, context)
-        errors += _host_port_clashes(container, here, host_ports)
+        errors += _validate_common(container, here, context)
+        errors += _unique_name(container, here, used)
+        errors += _validate_lasting(container, here, context)
+        errors += _validate_restart_policy(container, here)
+    return errors + _host_port_clashes(containers, path)
+
+
+def validate_init_containers(
+    containers: Sequence[Mapping[str, Any]],
+    path: str,
+    context: PodContext,
+    regular: Sequence[Mapping[str, Any]],
+) -> list[FieldError]:
+    """Return what is wrong with the init containers, sidecars among them."""
+    errors = []
+    used = {container.get("name") or "" for container in regular}
+    for index, container in enumerate(containers):
+        here = f"{path}[{index}]"
+        errors += _validate_common(container, here, context)
+        errors += _validate_restart_policy(container, here)
+        errors += _unique_name(container, here, used)
+        # init containers run one by one, so each may have the ports of the others
+        errors += _host_port_clashes([container], path)
+        if container.get("restartPolicy") == "Always":
+            errors += _validate_lasting(container, here, context)
+        else:
+            errors += [
+                forbidden_field(f"{here}.{field}", _INIT_ONLY)
+                for field in ("lifecycle", *PROBES)
+                if container.get(field) is not None
+            ]
     return errors
 
 
-def _validate_name(name: str, path: str, used: set[str]) -> list[FieldError]:
-    if not name:
-        return [required(path)]
-    errors = [invalid_value(path, name, message) for message in names.dns1123_label(name)]
-    if name in used:
-        errors.append(duplicate(path, name))
+def validate_ephemeral_containers(
+    containers: Sequence[Mapping[str, Any]],
+    path: str,
+    context: PodContext,
+    others: Sequence[Mapping[str, Any]],
+) -> list[FieldError]:
+    """Return what is wrong with the ephemeral containers; others: all the rest of the pod's."""
+    errors = []
+    targets = {container.get("name") or "" for container in others}
+    used = set(targets)
+    for index, container in enumerate(containers):
+        here = f"{path}[{index}]"
+        errors += _validate_common(container, here, context)
+        errors += _unique_name(container, here, used)
+        target = container.get("targetContainerName") or ""
+        if target and target not in targets:
+            errors.append(not_found_field(f"{here}.targetContainerName", target))
+        errors += [
+            forbidden_field(f"{here}.{field}", _NOT_EPHEMERAL)
+            for field, value in container.items()
+            if value and field not in _EPHEMERAL_FIELDS
+        ]
+        errors += [
+            forbidden_field(f"{here}.volumeMounts[{position}].{field}", _NOT_EPHEMERAL)
+            for position, mount in enumerate(container.get("volumeMounts") or ())
+            for field in ("subPath", "subPathExpr")
+            if mount.get(field)
+        ]
+    return errors
+
+
+def _unique_name(container: Mapping[str, Any], path: str, used: set[str]) -> list[FieldError]:
+    name = container.get("name") or ""
+    if name and name in used:
+        return [duplicate(f"{path}.name", name)]
     used.add(name)
-    return errors
+    return []
 
 
-def validate_container(
+def _validate_common(
     container: Mapping[str, Any], path: str, context: PodContext
 ) -> list[FieldError]:
-    """Return what is wrong with one container, apart from its name."""
-    errors = _validate_image(container, path)
-    if container.get("ports"):
-        errors += _validate_ports(container["ports"], f"{path}.ports", context)
-    if container.get("env"):
-        errors += _validate_env(container["env"], f"{path}.env")
-    if container.get("envFrom"):
-        errors += _validate_env_from(container["envFrom"], f"{path}.envFrom")
-    if container.get("volumeMounts"):
-        errors += _validate_mounts(container["volumeMounts"], f"{path}.volumeMounts", context)
-    for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
-        if container.get(probe) is not None:
-            errors += _validate_probe(container[probe], f"{path}.{probe}", probe)
-    for hook in ("postStart", "preStop"):
-        handler = (container.get("lifecycle") or {}).get(hook)
-        if handler is not None:
-            errors += _validate_handler(handler, f"{path}.lifecycle.{hook}")
-    if container.get("resources"):
-        errors += validate_resources(container["resources"], f"{path}.resources")
-    if container.get("securityContext"):
-        errors += _validate_security(container["securityContext"], f"{path}.securityContext")
-    return errors
-
-
-def _validate_image(container: Mapping[str, Any], path: str) -> list[FieldError]:
-    image = container.get("image") or ""
-    errors = []
-    if not image:
-        errors.append(required(f"{path}.image"))
-    elif image != image.strip():
-        detail = "must not have leading or trailing whitespace"
-        errors.append(invalid_value(f"{path}.image", image, detail))
+    name = container.get("name") or ""
+    errors = [invalid_value(f"{path}.name", name, m) for m in names.dns1123_label(name) if name]
+    if not name:
+        errors.append(required(f"{path}.name"))
+    errors += _validate_image(container, path, whole_pod=context.whole_pod)
+    message_policy = container.get("terminationMessagePolicy")
+    errors += one_of(message_policy, f"{path}.terminationMessagePolicy", MESSAGE_POLICIES)
+    errors += _validate_ports(container.get("ports") or (), f"{path}.ports")
+    errors += validate_env(container.get("env") or (), f"{path}.env")
+    errors += validate_env_from(container.get("envFrom") or (), f"{path}.envFrom")
+    errors += validate_mounts(container, f"{path}.volumeMounts", context.volumes)
+    errors += validate_devices(container, f"{path}.volumeDevices", context.volumes)
     errors += one_of(container.get("imagePullPolicy"), f"{path}.imagePullPolicy", PULL_POLICIES)
-    policy = container.get("terminationMessagePolicy")
-    return errors + one_of(policy, f"{path}.terminationMessagePolicy", MESSAGE_POLICIES)
+    resources = container.get("resources") or {}
+    errors += validate_resources(resources, f"{path}.resources", context.claims)
+    errors += _validate_resize_policy(container, f"{path}.resizePolicy", context)
+    security = container.get("securityContext") or {}
+    return errors + validate_container_security(
+        security, f"{path}.securityContext", host_users=context.host_users
+    )
 
 
-def _validate_ports(
-    ports: Sequence[Mapping[str, Any]], path: str, context: PodContext
+def _validate_image(
+    container: Mapping[str, Any], path: str, *, whole_pod: bool
 ) -> list[FieldError]:
+    image = container.get("image") or ""
+    if not image:
+        return [required(f"{path}.image")]
+    if whole_pod and image != image.strip():
+        detail = "must not have leading or trailing whitespace"
+        return [invalid_value(f"{path}.image", image, detail)]
+    return []
+
+
+def _validate_ports(ports: Sequence[Mapping[str, Any]], path: str) -> list[FieldError]:
     errors = []
     used: set[str] = set()
     for index, port in enumerate(ports):
@@ -135,250 +208,97 @@ def _validate_ports(
             if not messages and name in used:
                 errors.append(duplicate(f"{here}.name", name))
             used.add(name)
-        errors += _validate_port_numbers(port, here, context)
-        errors += one_of(port.get("protocol"), f"{here}.protocol", PROTOCOLS)
+        errors += _validate_port_numbers(port, here)
+        protocol = port.get("protocol")
+        errors += one_of(protocol, f"{here}.protocol", PROTOCOLS)
     return errors
 
 
-def _validate_port_numbers(
-    port: Mapping[str, Any], path: str, context: PodContext
-) -> list[FieldError]:
+def _validate_port_numbers(port: Mapping[str, Any], path: str) -> list[FieldError]:
     number, host = port.get("containerPort", 0), port.get("hostPort", 0)
     if number == 0:
-        return [required(f"{path}.containerPort")]
-    errors = [invalid_value(f"{path}.containerPort", number, m) for m in names.port_number(number)]
+        errors = [required(f"{path}.containerPort")]
+    else:
+        messages = names.port_number(number)
+        errors = [invalid_value(f"{path}.containerPort", number, message) for message in messages]
     if host:
         errors += [invalid_value(f"{path}.hostPort", host, m) for m in names.port_number(host)]
-        if context.host_network and host != number:
-            detail = "must match `hostPort` when `hostNetwork` is set to true"
-            errors.append(invalid_value(f"{path}.containerPort", number, detail))
+    ip = port.get("hostIP") or ""
+    if ip:
+        errors += [invalid_value(f"{path}.hostIP", ip, message) for message in names.ip_address(ip)]
     return errors
 
 
-def _host_port_clashes(
-    container: Mapping[str, Any], path: str, used: set[tuple[str, str, int]]
+def _host_port_clashes(containers: Sequence[Mapping[str, Any]], path: str) -> list[FieldError]:
+    errors = []
+    used: set[str] = set()
+    for container_index, container in enumerate(containers):
+        for index, port in enumerate(container.get("ports") or ()):
+            if not port.get("hostPort"):
+                continue
+            key = f"{port.get('protocol', '')}/{port.get('hostIP', '')}/{port['hostPort']}"
+            if key in used:
+                here = f"{path}[{container_index}].ports[{index}].hostPort"
+                errors.append(duplicate(here, key))
+            used.add(key)
+    return errors
+
+
+def _validate_lasting(
+    container: Mapping[str, Any], path: str, context: PodContext
 ) -> list[FieldError]:
+    """Judge what only containers may have that run beside others."""
     errors = []
-    for index, port in enumerate(container.get("ports") or ()):
-        if not port.get("hostPort"):
-            continue
-        key = (port.get("protocol", "TCP"), port.get("hostIP", ""), port["hostPort"])
-        if key in used:
-            errors.append(
-                duplicate(f"{path}.ports[{index}].hostPort", "/".join(str(part) for part in key))
-            )
-        used.add(key)
+    if container.get("lifecycle") is not None:
+        errors += validate_lifecycle(container["lifecycle"], f"{path}.lifecycle", context.grace_s)
+    return errors + validate_probes(container, path)
+
+
+def _validate_restart_policy(container: Mapping[str, Any], path: str) -> list[FieldError]:
+    policy, rules = container.get("restartPolicy"), container.get("restartPolicyRules") or ()
+    errors = []
+    if policy is not None and policy not in RESTART_POLICIES:
+        errors.append(not_supported(f"{path}.restartPolicy", policy, RESTART_POLICIES))
+    if rules and policy is None:
+        detail = "must specify restartPolicy when restart rules are used"
+        errors.append(required(f"{path}.restartPolicy", detail))
+    here = f"{path}.restartPolicyRules"
+    if len(rules) > MAX_RESTART_RULES:
+        errors.append(too_long_list(here, MAX_RESTART_RULES))
+    for index, rule in enumerate(rules):
+        errors += _validate_restart_rule(rule, f"{here}[{index}]")
     return errors
 
 
-def _validate_env(variables: Sequence[Mapping[str, Any]], path: str) -> list[FieldError]:
+def _validate_restart_rule(rule: Mapping[str, Any], path: str) -> list[FieldError]:
+    action, codes = rule.get("action") or "", rule.get("exitCodes")
     errors = []
-    for index, variable in enumerate(variables):
-        here = f"{path}[{index}]"
-        name = variable.get("name") or ""
-        if not name:
-            errors.append(required(f"{here}.name"))
-        else:
-            messages = names.env_var_name(name)
-            errors += [invalid_value(f"{here}.name", name, message) for message in messages]
-        if variable.get("valueFrom") is not None:
-            errors += _validate_env_source(variable, f"{here}.valueFrom")
+    if action not in _RESTART_ACTIONS:
+        errors.append(not_supported(f"{path}.action", action, _RESTART_ACTIONS))
+    if codes is None:
+        return [*errors, required(f"{path}.exitCodes", "must be specified")]
+    operator = codes.get("operator") or ""
+    if operator not in ("In", "NotIn"):
+        errors.append(not_supported(f"{path}.exitCodes.operator", operator, ("In", "NotIn")))
+    if len(codes.get("values") or ()) > MAX_EXIT_CODES:
+        errors.append(too_long_list(f"{path}.exitCodes.values", MAX_EXIT_CODES))
     return errors
 
 
-def _validate_env_source(variable: Mapping[str, Any], path: str) -> list[FieldError]:
-    source = variable["valueFrom"]
-    given = [name for name in _ENV_SOURCES if source.get(name) is not None]
-    errors = []
-    if not given:
-        detail = (
-            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`,"
-            " `secretKeyRef` or `fileKeyRef`"
-        )
-        errors.append(invalid_value(path, "", detail))
-    elif variable.get("value"):
-        errors.append(invalid_value(path, "", "may not be specified when `value` is not empty"))
-    elif len(given) > 1:
-        errors.append(
-            invalid_value(path, "", "may not have more than one field specified at a time")
-        )
-    if "fieldRef" in given:
-        errors += validate_field_ref(source["fieldRef"], f"{path}.fieldRef", POD_FIELDS)
-    for name in ("configMapKeyRef", "secretKeyRef"):
-        if name in given:
-            errors += _validate_key_selector(source[name], f"{path}.{name}")
-    return errors
-
-
-def validate_field_ref(
-    reference: Mapping[str, Any], path: str, supported: Sequence[str]
-) -> list[FieldError]:
-    """Return what is wrong with a reference to a field of the pod."""
-    field = reference.get("fieldPath") or ""
-    if not field:
-        return [required(f"{path}.fieldPath")]
-    bare, bracket, key = field.partition("['")
-    if bracket and bare in ("metadata.annotations", "metadata.labels"):
-        messages = names.qualified_name(key.removesuffix("']").lower())
-        return [invalid_value(path, key.removesuffix("']"), message) for message in messages]
-    if field in supported:
-        return []
-    if field in POD_FIELDS or field in ("metadata.labels", "metadata.annotations"):
-        return [not_supported(f"{path}.fieldPath", field, supported)]
-    detail = f"error converting fieldPath: field label not supported: {field}"
-    return [invalid_value(f"{path}.fieldPath", field, detail)]
-
-
-def _validate_key_selector(selector: Mapping[str, Any], path: str) -> list[FieldError]:
-    errors = []
-    if not selector.get("name"):
-        errors.append(required(f"{path}.name"))
-    key = selector.get("key") or ""
-    if not key:
-        errors.append(required(f"{path}.key"))
-    else:
-        errors += [invalid_value(f"{path}.key", key, m) for m in names.config_key(key)]
-    return errors
-
-
-def _validate_env_from(sources: Sequence[Mapping[str, Any]], path: str) -> list[FieldError]:
-    errors = []
-    for index, source in enumerate(sources):
-        here = f"{path}[{index}]"
-        prefix = source.get("prefix")
-        if prefix:
-            messages = names.env_var_name(prefix)
-            errors += [invalid_value(f"{here}.prefix", prefix, message) for message in messages]
-        given = [n for n in ("configMapRef", "secretRef") if source.get(n) is not None]
-        if not given:
-            detail = "must specify one of: `configMapRef` or `secretRef`"
-            errors.append(invalid_value(here, "", detail))
-        elif len(given) > 1:
-            detail = "may not have more than one field specified at a time"
-            errors.append(invalid_value(here, "", detail))
-        errors += [
-            required(f"{here}.{name}.name") for name in given if not source[name].get("name")
-        ]
-    return errors
-
-
-def _validate_mounts(
-    mounts: Sequence[Mapping[str, Any]], path: str, context: PodContext
+def _validate_resize_policy(
+    container: Mapping[str, Any], path: str, context: PodContext
 ) -> list[FieldError]:
     errors = []
     used: set[str] = set()
-    for index, mount in enumerate(mounts):
-        here = f"{path}[{index}]"
-        name, target = mount.get("name") or "", mount.get("mountPath") or ""
-        if not name:
-            errors.append(required(f"{here}.name"))
-        elif name not in context.volumes:
-            errors.append(not_found_field(f"{here}.name", name))
-        if not target:
-            errors.append(required(f"{here}.mountPath"))
-        if target in used:
-            errors.append(invalid_value(f"{here}.mountPath", target, "must be unique"))
-        used.add(target)
-        errors += validate_relative_path(mount.get("subPath") or "", f"{here}.subPath")
+    policies = ("NotRequired", "RestartContainer")
+    for index, entry in enumerate(container.get("resizePolicy") or ()):
+        name, policy = entry.get("resourceName") or "", entry.get("restartPolicy") or ""
+        if name in used:
+            errors.append(duplicate(f"{path}[{index}]", name))
+        used.add(name)
+        errors += one_of(name, path, ("cpu", "memory"))
+        errors += one_of(policy, path, policies)
+        if context.restart_policy == "Never" and policy != "NotRequired":
+            detail = "must be 'NotRequired' when `restartPolicy` is 'Never'"
+            errors.append(invalid_value(path, policy, detail))
     return errors
-
-
-def validate_relative_path(value: str, path: str) -> list[FieldError]:
-    """Refuse a path that leaves the folder it is relative to; "" is fine."""
-    if value.startswith("/"):
-        return [invalid_value(path, value, "must be a relative path")]
-    if ".." in value.split("/"):
-        return [invalid_value(path, value, "must not contain '..'")]
-    return []
-
-
-def _validate_probe(probe: Mapping[str, Any], path: str, name: str) -> list[FieldError]:
-    errors = _validate_handler(probe, path)
-    for field in (
-        "initialDelaySeconds",
-        "timeoutSeconds",
-        "periodSeconds",
-        "successThreshold",
-        "failureThreshold",
-    ):
-        errors += not_negative(probe, field, path)
-    threshold = probe.get("successThreshold", 1)
-    if name != "readinessProbe" and threshold != 1:
-        errors.append(invalid_value(f"{path}.successThreshold", threshold, "must be 1"))
-    grace = probe.get("terminationGracePeriodSeconds")
-    if grace is not None and name == "readinessProbe":
-        detail = "must not be set for readinessProbes"
-        errors.append(invalid_value(f"{path}.terminationGracePeriodSeconds", grace, detail))
-    elif grace is not None and grace <= 0:
-        detail = "must be greater than 0"
-        errors.append(invalid_value(f"{path}.terminationGracePeriodSeconds", grace, detail))
-    return errors
-
-
-def _validate_handler(handler: Mapping[str, Any], path: str) -> list[FieldError]:
-    given = [name for name in _HANDLERS if handler.get(name) is not None]
-    if not given:
-        return [required(path, "must specify a handler type")]
-    errors = [
-        forbidden_field(f"{path}.{name}", "may not specify more than 1 handler type")
-        for name in given[1:]
-    ]
-    if "exec" in given and not handler["exec"].get("command"):
-        errors.append(required(f"{path}.exec.command"))
-    if "httpGet" in given:
-        errors += _validate_http_get(handler["httpGet"], f"{path}.httpGet")
-    for name in ("tcpSocket", "grpc"):
-        if name in given:
-            errors += port_or_name(handler[name].get("port", 0), f"{path}.{name}.port")
-    return errors
-
-
-def _validate_http_get(action: Mapping[str, Any], path: str) -> list[FieldError]:
-    errors = []
-    if not action.get("path"):
-        errors.append(required(f"{path}.path"))
-    errors += port_or_name(action.get("port", 0), f"{path}.port")
-    return errors + one_of(action.get("scheme"), f"{path}.scheme", ("HTTP", "HTTPS"))
-
-
-def validate_resources(resources: Mapping[str, Any], path: str) -> list[FieldError]:
-    """Return what is wrong with requests and limits."""
-    errors = []
-    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
-    for field, amounts in (("limits", limits), ("requests", requests)):
-        for name, amount in amounts.items():
-            here = f"{path}.{field}[{name}]"
-            if not _is_resource_name(name):
-                detail = "must be a standard resource for containers"
-                errors.append(invalid_value(f"{path}.{field}", name, detail))
-            if parse_quantity(amount).value < 0:
-                detail = "must be greater than or equal to 0"
-                errors.append(invalid_value(here, amount, detail))
-    for name, amount in requests.items():
-        limit = limits.get(name)
-        if limit is not None and parse_quantity(amount).value > parse_quantity(limit).value:
-            detail = f"must be less than or equal to {name} limit of {limit}"
-            errors.append(invalid_value(f"{path}.requests", amount, detail))
-    return errors
-
-
-def _is_resource_name(name: str) -> bool:
-    return "/" in name or name in _STANDARD_RESOURCES or name.startswith("hugepages-")
-
-
-def _validate_security(security: Mapping[str, Any], path: str) -> list[FieldError]:
-    errors = validate_ids(security, path)
-    if security.get("allowPrivilegeEscalation") is False and security.get("privileged"):
-        detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
-        errors.append(invalid_value(path, security, detail))
-    return errors
-
-
-def validate_ids(security: Mapping[str, Any], path: str) -> list[FieldError]:
-    """Return what is wrong with the user and group numbers of a security context."""
-    detail = f"must be between 0 and {_MAX_ID}, inclusive"
-    return [
-        invalid_value(f"{path}.{field}", security[field], detail)
-        for field in ("runAsUser", "runAsGroup", "fsGroup")
-        if field in security and not 0 <= security[field] <= _MAX_ID
-    ]

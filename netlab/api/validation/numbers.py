@@ -1,4 +1,4 @@
-"""Rules for numbers, percentages and modes that many fields share."""
+"""Rules for numbers, modes and paths that many fields share."""
 
 from __future__ import annotations
 
@@ -40,3 +40,26 @@ def file_mode(owner: Mapping[str, Any], field: str, path: str) -> list[FieldErro
         return []
     detail = "must be a number between 0 and 0777 (octal), both inclusive"
     return [invalid_value(f"{path}.{field}", mode, detail)]
+
+
+def relative_path(value: str, path: str) -> list[FieldError]:
+    """Refuse a path that leaves the folder it is relative to; "" is fine."""
+    errors = []
+    if value.startswith("/"):
+        errors.append(invalid_value(path, value, "must be a relative path"))
+    return errors + no_backsteps(value, path)
+
+
+def no_backsteps(value: str, path: str) -> list[FieldError]:
+    """Refuse a path with a ``..`` among its parts."""
+    if ".." in value.split("/"):
+        return [invalid_value(path, value, "must not contain '..'")]
+    return []
+
+
+def file_path(value: str, path: str) -> list[FieldError]:
+    """Refuse a path that leaves the volume, or a name such as ``..data``: the kubelet's own."""
+    errors = relative_path(value, path)
+    if value.startswith("..") and not value.startswith("../") and value != "..":
+        errors.append(invalid_value(path, value, "must not start with '..'"))
+    return errors

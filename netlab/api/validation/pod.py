@@ -1,7 +1,8 @@
-"""Rules for pods and for changes of pods.
+"""Rules for pods and pod templates; changes of pods are judged in ``pod_update``.
 
-Mirrors ``ValidatePodSpec`` and ``ValidatePodUpdate``. A pod's spec is fixed once it exists, but for
-images, the active deadline, added tolerations, a negative grace period and scheduling gates.
+Mirrors ``ValidatePodSpec``.
+
+netlab leaves out rules for affinity terms, topology spread and Windows: it does not act on them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final
 from netlab.api import names
 from netlab.api.field_errors import (
     FieldError,
+    duplicate,
     forbidden_field,
     invalid_value,
     not_supported,
@@ -20,98 +22,152 @@ from netlab.api.field_errors import (
 from netlab.api.validation.container import (
     PodContext,
     validate_containers,
-    validate_ids,
+    validate_ephemeral_containers,
+    validate_init_containers,
 )
 from netlab.api.validation.metadata import validate_labels
 from netlab.api.validation.numbers import not_negative, one_of
+from netlab.api.validation.resources import validate_pod_resources
+from netlab.api.validation.security import validate_pod_security
 from netlab.api.validation.volumes import validate_volumes
 from netlab.api.view import Object
 
 DNS_POLICIES: Final = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 RESTART_POLICIES: Final = ("Always", "Never", "OnFailure")
 TOLERATION_EFFECTS: Final = ("NoExecute", "NoSchedule", "PreferNoSchedule")
+SYSTEMS: Final = ("linux", "windows")
 MAX_NAMESERVERS: Final = 3
 MAX_SEARCHES: Final = 32
+MAX_SEARCH_CHARACTERS: Final = 2048
 _MAX_INT32: Final = 2**31 - 1
-
-POD_UPDATE_MESSAGE: Final = (
-    "pod updates may not change fields other than `spec.containers[*].image`,"
-    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions"
-    " to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it"
-    " was previously negative)"
-)
 
 
 def validate_pod(pod: Object) -> list[FieldError]:
     """Return what is wrong with a new pod, metadata aside."""
     spec = pod.get("spec") or {}
     errors = validate_pod_spec(spec, "spec")
+    if not spec.get("serviceAccountName"):
+        errors += _validate_tokens(spec)
     if spec.get("ephemeralContainers"):
         errors.append(forbidden_field("spec.ephemeralContainers", "cannot be set on create"))
+    if spec.get("nodeName") and spec.get("schedulingGates"):
+        detail = "cannot be set until all schedulingGates have been cleared"
+        errors.append(forbidden_field("spec.nodeName", detail))
     return errors
 
 
-def validate_pod_spec(spec: Mapping[str, Any], path: str) -> list[FieldError]:
-    """Return what is wrong with the spec of a pod or of a template."""
+def _validate_tokens(spec: Mapping[str, Any]) -> list[FieldError]:
+    detail = "must not be specified when serviceAccountName is not set"
+    return [
+        forbidden_field(
+            f"spec.volumes[{index}].projected.sources[{position}].serviceAccountToken", detail
+        )
+        for index, volume in enumerate(spec.get("volumes") or ())
+        for position, source in enumerate((volume.get("projected") or {}).get("sources") or ())
+        if source.get("serviceAccountToken") is not None
+    ]
+
+
+def validate_pod_spec(
+    spec: Mapping[str, Any], path: str, *, whole_pod: bool = True
+) -> list[FieldError]:
+    """Return what is wrong with the spec of a pod, or of a template (whole_pod False)."""
     volumes = spec.get("volumes") or ()
     errors = validate_volumes(volumes, f"{path}.volumes")
-    context = PodContext(
-        frozenset(volume.get("name") or "" for volume in volumes), bool(spec.get("hostNetwork"))
-    )
-    errors += _validate_all_containers(spec, path, context)
+    errors += _validate_resource_claims(spec, f"{path}.resourceClaims")
+    errors += validate_pod_containers(spec, path, whole_pod=whole_pod)
+    errors += validate_pod_resources(spec, path)
+    errors += _validate_host_network(spec, path, whole_pod=whole_pod)
     errors += one_of(spec.get("restartPolicy"), f"{path}.restartPolicy", RESTART_POLICIES)
     errors += _validate_dns(spec, path)
+    errors += validate_labels(spec.get("nodeSelector") or {}, f"{path}.nodeSelector")
+    errors += validate_pod_security(spec, path)
+    errors += _validate_gates(spec, path)
     errors += _validate_names(spec, path)
     errors += _validate_limits(spec, path)
-    errors += validate_labels(spec.get("nodeSelector") or {}, f"{path}.nodeSelector")
-    errors += _validate_tolerations(spec.get("tolerations") or (), f"{path}.tolerations")
+    errors += validate_tolerations(spec.get("tolerations") or (), f"{path}.tolerations")
     errors += _validate_host_aliases(spec.get("hostAliases") or (), f"{path}.hostAliases")
-    security = spec.get("securityContext")
-    if security:
-        errors += validate_ids(security, f"{path}.securityContext")
-    if spec.get("shareProcessNamespace") and spec.get("hostPID"):
-        detail = "ShareProcessNamespace and HostPID cannot both be enabled"
-        errors.append(invalid_value(f"{path}.shareProcessNamespace", True, detail))
-    return errors
+    return errors + _validate_os(spec.get("os"), f"{path}.os")
 
 
-def _validate_all_containers(
-    spec: Mapping[str, Any], path: str, context: PodContext
+def validate_pod_containers(
+    spec: Mapping[str, Any], path: str, *, whole_pod: bool = True
 ) -> list[FieldError]:
-    containers, init = spec.get("containers") or (), spec.get("initContainers") or ()
-    if not containers:
-        return [required(f"{path}.containers")]
-    errors = validate_containers(containers, f"{path}.containers", context, ())
-    for index, container in enumerate(containers):
-        if container.get("restartPolicy"):
-            detail = "may not be set for non-init containers"
-            here = f"{path}.containers[{index}].restartPolicy"
-            errors.append(forbidden_field(here, detail))
-    if init:
-        taken = [container.get("name") or "" for container in containers]
-        errors += validate_containers(init, f"{path}.initContainers", context, taken)
-        errors += _validate_init_containers(init, f"{path}.initContainers")
-    return errors
+    """Return what is wrong with the containers of a pod, of all three sorts."""
+    regular, init = spec.get("containers") or (), spec.get("initContainers") or ()
+    ephemeral = spec.get("ephemeralContainers") or ()
+    context = _context_of(spec, whole_pod=whole_pod)
+    errors = validate_containers(regular, f"{path}.containers", context)
+    errors += validate_init_containers(init, f"{path}.initContainers", context, regular)
+    return errors + validate_ephemeral_containers(
+        ephemeral, f"{path}.ephemeralContainers", context, (*regular, *init)
+    )
 
 
-def _validate_init_containers(
-    containers: Sequence[Mapping[str, Any]], path: str
-) -> list[FieldError]:
-    detail = "may not be set for init containers without restartPolicy=Always"
+def _context_of(spec: Mapping[str, Any], *, whole_pod: bool) -> PodContext:
+    claims = frozenset(claim.get("name") or "" for claim in spec.get("resourceClaims") or ())
+    return PodContext(
+        {volume.get("name") or "": volume for volume in spec.get("volumes") or ()},
+        claims=claims - {""},
+        grace_s=spec.get("terminationGracePeriodSeconds"),
+        restart_policy=spec.get("restartPolicy") or "",
+        host_users=spec.get("hostUsers") is not False,
+        whole_pod=whole_pod,
+    )
+
+
+def _validate_resource_claims(spec: Mapping[str, Any], path: str) -> list[FieldError]:
     errors = []
-    for index, container in enumerate(containers):
-        policy = container.get("restartPolicy")
-        if policy == "Always":
-            continue
-        if policy is not None:
-            here = f"{path}[{index}].restartPolicy"
-            errors.append(not_supported(here, policy, ("Always",)))
-        errors += [
-            forbidden_field(f"{path}[{index}].{field}", detail)
-            for field in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
-            if container.get(field) is not None
-        ]
+    used: set[str] = set()
+    for index, claim in enumerate(spec.get("resourceClaims") or ()):
+        here, name = f"{path}[{index}].name", claim.get("name") or ""
+        if not name:
+            errors.append(required(here))
+        elif name in used:
+            errors.append(duplicate(here, name))
+        else:
+            errors += [invalid_value(here, name, message) for message in names.dns1123_label(name)]
+        used.add(name)
     return errors
+
+
+def _validate_host_network(
+    spec: Mapping[str, Any], path: str, *, whole_pod: bool
+) -> list[FieldError]:
+    """In the node's network a container's port is the node's port; a template may leave it out."""
+    if not spec.get("hostNetwork"):
+        return []
+    detail = "must match `containerPort` when `hostNetwork` is true"
+    return [
+        invalid_value(f"{path}.containers[{index}].ports[{position}].hostPort", host, detail)
+        for index, container in enumerate(spec.get("containers") or ())
+        for position, port in enumerate(container.get("ports") or ())
+        if (host := port.get("hostPort", 0)) != port.get("containerPort", 0) and (whole_pod or host)
+    ]
+
+
+def _validate_gates(spec: Mapping[str, Any], path: str) -> list[FieldError]:
+    errors = []
+    for index, gate in enumerate(spec.get("readinessGates") or ()):
+        here, kind = f"{path}.readinessGates[{index}].conditionType", gate.get("conditionType")
+        errors += [invalid_value(here, kind or "", m) for m in names.qualified_name(kind or "")]
+    used: set[str] = set()
+    for index, gate in enumerate(spec.get("schedulingGates") or ()):
+        here, name = f"{path}.schedulingGates[{index}]", gate.get("name") or ""
+        errors += [invalid_value(here, name, message) for message in names.qualified_name(name)]
+        if name in used:
+            errors.append(duplicate(here, name))
+        used.add(name)
+    return errors
+
+
+def _validate_os(system: Mapping[str, Any] | None, path: str) -> list[FieldError]:
+    if system is None:
+        return []
+    name = system.get("name") or ""
+    if not name:
+        return [required(f"{path}.name", "cannot be empty")]
+    return [] if name in SYSTEMS else [not_supported(path, name, SYSTEMS)]
 
 
 def _validate_dns(spec: Mapping[str, Any], path: str) -> list[FieldError]:
@@ -140,6 +196,12 @@ def _validate_searches(config: Mapping[str, Any], path: str) -> list[FieldError]
     if len(searches) > MAX_SEARCHES:
         detail = f"must not have more than {MAX_SEARCHES} search paths"
         errors.append(invalid_value(f"{path}.searches", searches, detail))
+    if len(" ".join(searches)) > MAX_SEARCH_CHARACTERS:
+        detail = (
+            f"must not have more than {MAX_SEARCH_CHARACTERS} characters (including spaces) in the"
+            " search list"
+        )
+        errors.append(invalid_value(f"{path}.searches", searches, detail))
     for index, search in enumerate(searches):
         # since v1.34 names may hold underscores, and a single dot is a search path too
         bare = search.removesuffix(".").replace("_", "a")
@@ -157,6 +219,7 @@ def _validate_names(spec: Mapping[str, Any], path: str) -> list[FieldError]:
         "serviceAccountName": names.dns1123_subdomain,
         "nodeName": names.dns1123_subdomain,
         "priorityClassName": names.dns1123_subdomain,
+        "runtimeClassName": names.dns1123_subdomain,
         "hostname": names.dns1123_label,
         "subdomain": names.dns1123_label,
     }
@@ -164,6 +227,10 @@ def _validate_names(spec: Mapping[str, Any], path: str) -> list[FieldError]:
         value = spec.get(field)
         if value:
             errors += [invalid_value(f"{path}.{field}", value, message) for message in rule(value)]
+    policy = spec.get("preemptionPolicy")
+    if policy is not None:
+        policies = ("Never", "PreemptLowerPriority")
+        errors += one_of(policy, f"{path}.preemptionPolicy", policies)
     return errors
 
 
@@ -176,7 +243,8 @@ def _validate_limits(spec: Mapping[str, Any], path: str) -> list[FieldError]:
     return errors
 
 
-def _validate_tolerations(tolerations: Sequence[Mapping[str, Any]], path: str) -> list[FieldError]:
+def validate_tolerations(tolerations: Sequence[Mapping[str, Any]], path: str) -> list[FieldError]:
+    """Return what is wrong with a pod's tolerations."""
     errors = []
     for index, toleration in enumerate(tolerations):
         here = f"{path}[{index}]"
@@ -190,6 +258,10 @@ def _validate_tolerations(tolerations: Sequence[Mapping[str, Any]], path: str) -
                 ' "match all values and all keys"'
             )
             errors.append(invalid_value(f"{here}.operator", operator, detail))
+        if operator == "Equal":
+            messages = names.label_value(value)
+            if messages:
+                errors.append(invalid_value(f"{here}.operator", value, ";".join(messages)))
         if operator not in ("Equal", "Exists"):
             errors.append(not_supported(f"{here}.operator", operator, ("Equal", "Exists")))
         elif operator == "Exists" and value:
@@ -214,85 +286,3 @@ def _validate_host_aliases(aliases: Sequence[Mapping[str, Any]], path: str) -> l
             where = f"{here}.hostnames[{host_index}]"
             errors += [invalid_value(where, host, message) for message in messages]
     return errors
-
-
-def validate_pod_update(old: Object, new: Object) -> list[FieldError]:
-    """Return what is wrong with changing a pod (its metadata and status are judged elsewhere)."""
-    before, after = old.get("spec") or {}, new.get("spec") or {}
-    if before == after:
-        return []
-    errors = _validate_container_lists(before, after)
-    if errors:
-        return errors
-    errors += _validate_images(after)
-    errors += _validate_deadline(before, after)
-    errors += _validate_added_tolerations(before, after)
-    if _comparable(before, before) != _comparable(after, before):
-        errors.append(forbidden_field("spec", POD_UPDATE_MESSAGE))
-    return errors
-
-
-def _validate_container_lists(
-    before: Mapping[str, Any], after: Mapping[str, Any]
-) -> list[FieldError]:
-    detail = "pod updates may not add or remove containers"
-    return [
-        forbidden_field(f"spec.{field}", detail)
-        for field in ("containers", "initContainers")
-        if len(before.get(field) or ()) != len(after.get(field) or ())
-    ]
-
-
-def _validate_images(spec: Mapping[str, Any]) -> list[FieldError]:
-    return [
-        required(f"spec.{field}[{index}].image")
-        for field in ("containers", "initContainers")
-        for index, container in enumerate(spec.get(field) or ())
-        if not container.get("image")
-    ]
-
-
-def _validate_deadline(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[FieldError]:
-    old, new = before.get("activeDeadlineSeconds"), after.get("activeDeadlineSeconds")
-    path = "spec.activeDeadlineSeconds"
-    if new == old:
-        return []
-    if new is None:
-        return [invalid_value(path, new, "must not update from a positive integer to nil value")]
-    if not 0 <= new <= _MAX_INT32:
-        return [invalid_value(path, new, f"must be between 0 and {_MAX_INT32}, inclusive")]
-    if old is not None and old < new:
-        return [invalid_value(path, new, "must be less than or equal to previous value")]
-    return []
-
-
-def _validate_added_tolerations(
-    before: Mapping[str, Any], after: Mapping[str, Any]
-) -> list[FieldError]:
-    old, new = before.get("tolerations") or [], after.get("tolerations") or []
-    path = "spec.tolerations"
-    # the time a pod stays on a bad node may still be changed
-    if any(_without_seconds(t) not in [_without_seconds(n) for n in new] for t in old):
-        detail = "existing toleration can not be modified except its tolerationSeconds"
-        return [forbidden_field(path, detail)]
-    return _validate_tolerations(new, path)
-
-
-def _without_seconds(toleration: Mapping[str, Any]) -> Object:
-    return {key: value for key, value in toleration.items() if key != "tolerationSeconds"}
-
-
-def _comparable(spec: Mapping[str, Any], before: Mapping[str, Any]) -> Object:
-    """Return the part of a pod's spec that must not change."""
-    fixed = {
-        key: value
-        for key, value in spec.items()
-        if key not in ("activeDeadlineSeconds", "tolerations", "schedulingGates")
-    }
-    for field in ("containers", "initContainers"):
-        if fixed.get(field):
-            fixed[field] = [{**container, "image": ""} for container in fixed[field]]
-    grace = before.get("terminationGracePeriodSeconds", 0)
-    if grace < 0 and spec.get("terminationGracePeriodSeconds") == 1:
-        fixed["terminationGracePeriodSeconds"] = grace
-    return fixed

@@ -101,7 +101,10 @@ def _validate_template(spec: Mapping[str, Any], owner: str) -> list[FieldError]:
         errors.append(invalid_value("spec.template.metadata.labels", labels, detail))
     errors += validate_labels(labels, "spec.template.labels")
     errors += validate_annotations(metadata.get("annotations") or {}, "spec.template.annotations")
-    errors += validate_pod_spec(pod_spec, "spec.template.spec")
+    errors += validate_pod_spec(pod_spec, "spec.template.spec", whole_pod=False)
+    if pod_spec.get("ephemeralContainers"):
+        detail = "ephemeral containers not allowed in pod template"
+        errors.append(forbidden_field("spec.template.spec.ephemeralContainers", detail))
     policy = pod_spec.get("restartPolicy")
     if policy in ("Never", "OnFailure"):
         path = "spec.template.spec.restartPolicy"

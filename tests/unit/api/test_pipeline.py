@@ -52,6 +52,7 @@ POD_SPEC = {
         }
     ],
     "initContainers": [{"name": "d", "image": "i"}],
+    "serviceAccountName": "default",
     "volumes": [
         {"name": "v", "emptyDir": {}},
         {"name": "w", "configMap": {"name": "m", "items": [{"key": "a", "path": "b"}]}},

@@ -49,11 +49,28 @@ def test_fields_without_effect_are_named_with_their_path():
 @pytest.mark.parametrize(
     ("kind", "spec", "expected"),
     [
+        *(
+            pytest.param(POD, {"containers": [CONTAINER], field: value}, f"spec.{field}", id=field)
+            for field, value in {
+                "affinity": {"nodeAffinity": {}},
+                "topologySpreadConstraints": [{"maxSkew": 1}],
+                "runtimeClassName": "gvisor",
+                "overhead": {"cpu": "1"},
+                "resourceClaims": [{"name": "gpu"}],
+                "schedulingGates": [{"name": "a/b"}],
+            }.items()
+        ),
         pytest.param(
             POD,
-            {"containers": [{**CONTAINER, "stdin": True, "stdinOnce": True}]},
-            "spec.containers[0].stdinOnce",
-            id="standard input that shall end with the first attach",
+            {"containers": [CONTAINER], "hostUsers": False},
+            "spec.hostUsers",
+            id="a user namespace",
+        ),
+        pytest.param(
+            POD,
+            {"containers": [{**CONTAINER, "resources": {"claims": [{"name": "gpu"}]}}]},
+            "spec.containers[0].resources.claims",
+            id="a device",
         ),
         pytest.param(
             POD,

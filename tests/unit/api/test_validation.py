@@ -21,7 +21,7 @@ from netlab.api.kinds import (
     SERVICE_ACCOUNT,
 )
 from netlab.api.validation import validate_create, validate_update
-from netlab.api.validation.pod import POD_UPDATE_MESSAGE
+from netlab.api.validation.pod_update import POD_UPDATE_MESSAGE
 
 META = {"name": "x", "namespace": "default"}
 LABELS = {"app": "web"}

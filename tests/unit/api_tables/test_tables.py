@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from netlab.api.kinds import BY_RESOURCE, KINDS, LEASE, NODE, POD, Kind
+from netlab.api.kinds import BY_RESOURCE, KINDS, LEASE, NODE, POD, RESOURCE_QUOTA, Kind
 from netlab.api.meta import AnyObject
 from netlab.api.tables import PRINTERS, table_for
+from netlab.apiserver.metrics import POD_METRICS
 
 GOLDEN = json.loads(
     (Path(__file__).parents[2] / "golden" / "tables" / "tables-v1.36.json").read_text(
@@ -32,8 +33,32 @@ def test_columns(plural):
     assert columns == GOLDEN[plural]["columns"]
 
 
+# Kubernetes, too, shows only the name and the time of these
+PLAIN = {"limitranges"}
+
+
 def test_every_kind_has_a_printer():
-    assert {kind.group_resource for kind in KINDS} <= set(PRINTERS)
+    assert {kind.group_resource for kind in KINDS} - PLAIN <= set(PRINTERS)
+
+
+def test_a_quota_shows_what_is_used():
+    hard = {"limits.cpu": "2", "pods": "4", "requests.memory": "1Gi"}
+    used = {"limits.cpu": "500m", "pods": "1", "requests.memory": "0"}
+    assert cells(RESOURCE_QUOTA, {"status": {"hard": hard, "used": used}}) == [
+        "x",
+        "pods: 1/4, requests.memory: 0/1Gi",
+        "limits.cpu: 500m/2",
+        "60s",
+    ]
+
+
+def test_metrics_of_a_pod_are_summed():
+    containers = [
+        {"name": "a", "usage": {"cpu": "1500000n", "memory": "1024Ki"}},
+        {"name": "b", "usage": {"cpu": "0", "memory": "1Mi"}},
+    ]
+    found = cells(POD_METRICS, {"containers": containers, "window": "15s"})
+    assert found == ["x", "1500u", "2Mi", "15s"]
 
 
 def cells(kind, obj):

@@ -51,9 +51,25 @@ REFUSED = {
         503,
         "dial node node9: no node agent of that name is connected",
     ),
-    "no command": ("p", "exec", 400, "you must specify at least one command for the container"),
-    "not an upgrade": ("p", "exec?command=ls", 400, "Upgrade request required"),
-    "not scheduled": ("new", "exec?command=ls", 400, "pod new does not have a host assigned"),
+    "no command": (
+        "p",
+        "exec?stdout=1",
+        400,
+        "you must specify at least one command for the container",
+    ),
+    "no stream": (
+        "p",
+        "exec?command=ls",
+        400,
+        "you must specify at least 1 of stdin, stdout, stderr",
+    ),
+    "not an upgrade": ("p", "exec?command=ls&stdout=1", 400, "Upgrade request required"),
+    "not scheduled": (
+        "new",
+        "exec?command=ls&stdout=1",
+        400,
+        "pod new does not have a host assigned",
+    ),
 }
 
 
@@ -64,15 +80,6 @@ async def test_a_stream_is_refused(lab, http, pod, rest, code, message):
     await lab.make_pod("lost", node="node9")
     await lab.make_pod("new", node="")
     assert await refused(await http.get(f"{PODS}/{pod}/{rest}")) == (code, message)
-
-
-async def test_spdy_is_refused_with_a_reason(lab, http):
-    await lab.make_pod("p")
-    headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}
-    response = await http.post(f"{PODS}/p/exec?command=ls", headers=headers)
-    code, message = await refused(response)
-    assert code == 400
-    assert message.startswith("exec over SPDY/3.1 is not served by this version of netlab")
 
 
 async def frames(socket):
@@ -92,7 +99,8 @@ async def test_exec(lab, http, protocol):
     await lab.make_pod("p")
     async with connect(http, "command=echo&command=hi&stdout=true", protocol) as socket:
         assert socket.protocol == protocol
-        output, status = await frames(socket)
+        greeting, output, status = await frames(socket)
+    assert greeting == b"\x01"
     assert output == b"\x01echo hi\n"
     assert status == b'\x03{"metadata":{},"status":"Success"}'
     assert lab.node.asked == [("default", "p", "c", ("echo", "hi"), False, False)]
@@ -115,14 +123,14 @@ async def test_input_sizes_and_the_end_of_input(lab, http):
         await socket.send_bytes(b"\x00data")
         await socket.send_bytes(b"\xff\x00")
         output = await frames(socket)
-    assert output[:3] == [b"\x01cat\n", b"\x01data", b"\x02DATA"]
+    assert output[1:4] == [b"\x01cat\n", b"\x01data", b"\x02DATA"]
     assert lab.node.processes[0].sizes == [(80, 24)]
 
 
 async def test_a_process_that_cannot_start_is_told_in_the_error_channel(lab, http):
     await lab.make_pod("p")
     async with connect(http, "command=missing&stdout=true") as socket:
-        (only,) = await frames(socket)
+        _, only = await frames(socket)
     status = msgspec.json.decode(only[1:])
     assert (only[0], status["message"]) == (3, "exec missing: no such file or directory")
 
@@ -130,6 +138,7 @@ async def test_a_process_that_cannot_start_is_told_in_the_error_channel(lab, htt
 async def test_a_caller_that_goes_away_kills_its_process(lab, http):
     await lab.make_pod("p")
     async with connect(http, "command=cat&stdin=true&stdout=true") as socket:
+        await socket.receive()
         await socket.receive()
         await socket.close()
     process = lab.node.processes[0]
@@ -144,6 +153,7 @@ async def test_a_server_that_stops_kills_its_processes(tmp_path):
             lab.session() as http,
             connect(http, "command=cat&stdin=true&stdout=true") as socket,
         ):
+            await socket.receive()
             await socket.receive()
             await stack.aclose()
     assert lab.node.processes[0].closed

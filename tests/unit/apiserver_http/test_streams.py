@@ -7,17 +7,22 @@ import pytest
 
 from netlab.api.streams import LogOptions
 from netlab.apiserver.channels import (
+    V1,
+    V1_BASE64,
     V4,
+    V4_BASE64,
     V5,
     Resized,
     StdinClosed,
     StdinData,
     choose_protocol,
-    exit_frame,
+    encode_outcome,
+    join_message,
     parse_frame,
+    split_message,
 )
 from netlab.apiserver.logs import choose_container, parse_log_options
-from netlab.apiserver.streaming import ExecRequest, parse_exec
+from netlab.apiserver.streams.commands import CommandRequest, parse_command
 from netlab.errors import ApiError
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -79,6 +84,18 @@ BAD_LOGS = {
         'PodLogOptions "x" is invalid: tailLines: Invalid value: -1: '
         "must be greater than or equal to 0",
     ),
+    "stream": (
+        {"stream": "stdout"},
+        422,
+        'PodLogOptions "x" is invalid: stream: Unsupported value: "stdout": supported values: '
+        '"All", "Stderr", "Stdout"',
+    ),
+    "tail of a stream": (
+        {"stream": "Stdout", "tailLines": "1"},
+        422,
+        'PodLogOptions "x" is invalid: Forbidden: `tailLines` and specific `stream` are mutually '
+        "exclusive for now",
+    ),
     "both": (
         {"sinceSeconds": "1", "sinceTime": "2026-01-01T00:00:00Z"},
         422,
@@ -96,8 +113,8 @@ def test_bad_log_options(query, code, message):
 
 
 def test_exec_query_keeps_the_order_of_the_command():
-    parsed = parse_exec("command=sh&command=-c&command=exit+3&stdin=true&stdout=true&tty=false")
-    assert parsed == ExecRequest(
+    parsed = parse_command("command=sh&command=-c&command=exit+3&stdin=true&stdout=true&tty=false")
+    assert parsed == CommandRequest(
         ("sh", "-c", "exit 3"), stdin=True, stdout=True, stderr=False, tty=False
     )
 
@@ -106,6 +123,7 @@ FRAMES = {
     "stdin": (b"\x00hi", V5, StdinData(b"hi")),
     "size": (b'\x04{"Width":80,"Height":24}', V4, Resized(80, 24)),
     "size that is none": (b"\x04{}", V4, None),
+    "size beyond all terminals": (b'\x04{"Width":99999,"Height":24}', V4, None),
     "close of stdin": (b"\xff\x00", V5, StdinClosed()),
     "close is unknown to v4": (b"\xff\x00", V4, None),
     "output is not the caller's": (b"\x01x", V5, None),
@@ -118,14 +136,48 @@ def test_frames_from_the_caller(message, protocol, expected):
     assert parse_frame(message, protocol) == expected
 
 
-def test_the_exit_code_travels_in_the_error_channel():
-    assert exit_frame(0) == b'\x03{"metadata":{},"status":"Success"}'
-    status = msgspec.json.decode(exit_frame(3)[1:])
+def test_the_outcome_of_a_command():
+    assert encode_outcome(0, V5) == b'{"metadata":{},"status":"Success"}'
+    status = msgspec.json.decode(encode_outcome(3, V4))
     assert status["reason"] == "NonZeroExitCode"
     assert status["details"]["causes"] == [{"reason": "ExitCode", "message": "3"}]
+    lost = ApiError(500, "InternalError", "it is gone")
+    assert msgspec.json.decode(encode_outcome(lost, V4_BASE64))["message"] == "it is gone"
 
 
-def test_the_newest_protocol_wins():
-    assert choose_protocol([V4, V5]) == V5
-    assert choose_protocol(["channel.k8s.io", V4]) == V4
-    assert choose_protocol(["channel.k8s.io"]) == ""
+def test_old_protocols_tell_errors_as_text_and_success_not_at_all():
+    assert encode_outcome(0, V1) == b""
+    assert encode_outcome(3, V1_BASE64).endswith(b"command terminated with exit code 3")
+
+
+MESSAGES = {
+    "binary": (b"\x01out", V4, (1, b"out")),
+    "base64": ("1b3V0", V1_BASE64, (1, b"out")),
+    "base64 that is none": ("1!!", V4_BASE64, None),
+    "text without a channel": ("x", V4_BASE64, None),
+    "nothing": (b"", V1, None),
+}
+
+
+@pytest.mark.parametrize(("message", "protocol", "expected"), MESSAGES.values(), ids=MESSAGES)
+def test_messages(message, protocol, expected):
+    assert split_message(message, protocol) == expected
+    if expected is not None:
+        assert join_message(*expected, protocol) == message
+
+
+def test_text_is_taken_for_bytes():
+    assert split_message("\0h\u00e9", V5) == (0, "h\u00e9".encode())
+
+
+OFFERS = {
+    "newest": ([V4, V5], V5),
+    "of equals the binary one": ([V4_BASE64, V4], V4),
+    "oldest": ([V1], V1),
+    "unknown": (["v9.channel.k8s.io"], ""),
+}
+
+
+@pytest.mark.parametrize(("offered", "chosen"), OFFERS.values(), ids=OFFERS)
+def test_the_newest_protocol_wins(offered, chosen):
+    assert choose_protocol(offered) == chosen

@@ -113,6 +113,36 @@ async def test_a_terminating_pod_serves_but_is_not_ready(clusters: Any) -> None:
         assert piece["ports"] == []
 
 
+async def test_a_terminating_pod_that_is_not_ready_any_more_does_not_serve(clusters: Any) -> None:
+    async with clusters() as cluster:
+        cluster.api.put(service())
+        cluster.api.put(pod("web-1", "10.244.0.5", ready=False))
+        await cluster.settle()
+        await cluster.api.delete(POD, "default", "web-1")
+        await cluster.settle()
+        (piece,) = cluster.api.find(ENDPOINT_SLICE)
+        assert piece["endpoints"][0]["conditions"] == {
+            "ready": False,
+            "serving": False,
+            "terminating": True,
+        }
+
+
+async def test_a_sidecar_can_serve_a_named_port(clusters: Any) -> None:
+    async with clusters() as cluster:
+        cluster.api.put(service())
+        made = pod("web-1", "10.244.0.5", containers=[{"name": "c"}])
+        port = {"name": "http", "protocol": "TCP"}
+        made["spec"]["initContainers"] = [
+            {"name": "init", "ports": [{**port, "containerPort": 1}]},
+            {"name": "side", "restartPolicy": "Always", "ports": [{**port, "containerPort": 81}]},
+        ]
+        cluster.api.put(made)
+        await cluster.settle()
+        (piece,) = cluster.api.find(ENDPOINT_SLICE)
+        assert piece["ports"] == [{"name": "", "port": 81, "protocol": "TCP"}]
+
+
 async def test_at_most_a_hundred_endpoints_stand_in_a_slice(clusters: Any) -> None:
     async with clusters() as cluster:
         for n in range(150):

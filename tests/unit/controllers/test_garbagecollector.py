@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from netlab.api.core import Pod
 from netlab.api.kinds import DEPLOYMENT, POD
 from netlab.api.meta import OwnerReference
+from netlab.api.pods import Pod
 from netlab.controllers.actions import Burst, Delete, Patch
 from netlab.controllers.garbagecollector import Item, decide_garbage, owner_kind
 

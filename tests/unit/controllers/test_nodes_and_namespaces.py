@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from netlab.api.core import Node, Pod
+from netlab.api.core import Node
 from netlab.api.discovery import Lease
 from netlab.api.kinds import CONFIG_MAP, NAMESPACE, NODE, POD, SERVICE_ACCOUNT
+from netlab.api.pods import Pod
 from netlab.controllers.actions import Burst, Delete, Patch, Update
 from netlab.controllers.namespace import decide_namespace
 from netlab.controllers.nodelifecycle import decide_node

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from netlab.api.core import Pod
+from netlab.api.pods import Pod
 from netlab.controllers.replicaset import choose_victims
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

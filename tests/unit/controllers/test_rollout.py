@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from netlab.api.apps import Deployment, ReplicaSet
-from netlab.api.core import PodTemplateSpec
+from netlab.api.pods import PodTemplateSpec
 from netlab.controllers.deployment_template import template_hash
 from netlab.controllers.rollout import bounds, new_set_size, resize, shrink_old_sets
 

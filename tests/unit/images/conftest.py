@@ -10,9 +10,12 @@ import pytest
 IMAGES = Path(__file__).resolve().parents[3] / "images"
 
 
-def load_app(folder: str, *names: str) -> SimpleNamespace:
-    """Import an app's modules together, and leave neither path nor module names behind."""
-    added = [str(IMAGES / folder), str(IMAGES / "mongo")]
+def load_app(folder: str, *names: str, beside: tuple[str, ...] = ("mongo",)) -> SimpleNamespace:
+    """Import an app's modules together, and leave neither path nor module names behind.
+
+    beside: further folders that the image takes modules from.
+    """
+    added = [str(IMAGES / name) for name in (folder, *beside)]
     before = set(sys.modules)
     sys.path[:0] = added
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from netlab.api.core import Pod
 from netlab.api.kinds import BY_KIND, EVENT, NAMESPACE, POD, Kind
+from netlab.api.pods import Pod
 from netlab.api.view import Object
 from netlab.client.interface import ObjectList, WatchEvent
 from netlab.clock import FakeClock, rfc3339
+from netlab.cni.host_ports import HostPort
 from netlab.config import LabConfig
 from netlab.errors import ApiError, ContainerError, ImageError, NetworkError
 from netlab.kubelet.agent import Kubelet
@@ -27,7 +28,10 @@ from netlab.runtime.cri import (
     ContainerConfig,
     ContainerPhase,
     ContainerState,
+    GroupUsage,
     ImageInfo,
+    LinuxResources,
+    RegistryCredentials,
     SandboxConfig,
     SandboxStatus,
 )
@@ -186,10 +190,28 @@ class FakeApi:
 
 @dataclass
 class FakeProcess:
-    """A process in a container, for exec."""
+    """A process in a container, for exec: it prints its words, takes a while, and ends."""
 
     argv: tuple[str, ...]
     container_id: str
+    code: int = 0
+    lasts: Callable[[], Awaitable[None]] | None = None
+    closed: bool = False
+    _told: bool = False
+
+    async def read(self) -> tuple[int, bytes] | None:
+        if self._told:
+            return None
+        self._told = True
+        if self.lasts is not None:
+            await self.lasts()
+        return 1, " ".join(self.argv).encode()
+
+    async def wait(self) -> int:
+        return self.code
+
+    async def close(self) -> None:
+        self.closed = True
 
 
 class FakeRuntime:
@@ -203,6 +225,12 @@ class FakeRuntime:
         self.configs: dict[str, ContainerConfig] = {}
         self.images = {"busybox", "mongo", "busybox:2"}
         self.registry: set[str] = set()
+        self.users: dict[str, str] = {}
+        self.resized: dict[str, LinuxResources] = {}
+        self.execs: list[tuple[str, tuple[str, ...]]] = []
+        self.exec_codes: dict[str, int] = {}
+        self.exec_seconds: dict[str, float] = {}
+        self.slow_pull_s = 0.0
         self.calls: list[str] = []
         self.stubborn: set[str] = set()
         self.create_error = ""
@@ -268,7 +296,7 @@ class FakeRuntime:
                 phase=ContainerPhase.EXITED,
                 exit_code=128,
                 finished_at=self._clock.now(),
-                reason="ContainerCannotRun",
+                reason="StartError",
             )
             raise ContainerError(self.start_error)
         self._set(
@@ -319,18 +347,39 @@ class FakeRuntime:
     async def exec(
         self, container_id: str, argv: Sequence[str], *, stdin: bool, tty: bool
     ) -> FakeProcess:
-        return FakeProcess(tuple(argv), container_id)
+        name = self.containers[container_id].name
+        self.execs.append((name, tuple(argv)))
+        self.calls.append(f"exec {name} {' '.join(argv)}")
+        seconds = self.exec_seconds.get(argv[0], 0.0)
+        lasts = (lambda: self._clock.sleep(seconds)) if seconds else None
+        return FakeProcess(tuple(argv), container_id, self.exec_codes.get(argv[0], 0), lasts)
 
     async def exits(self) -> AsyncIterator[str]:
         while True:
             yield await self._exits.get()
 
-    async def pull_image(self, reference: str, *, policy: str) -> ImageInfo:
+    async def usage(self) -> Mapping[str, GroupUsage]:
+        return {}
+
+    async def remove_image(self, image_id: str) -> None:
+        self.images.discard(image_id.removeprefix("sha256:"))
+
+    async def update_resources(self, container_id: str, resources: LinuxResources) -> None:
+        found = self.containers.get(container_id)
+        self.calls.append(f"resize {found.name if found else 'pod'}")
+        self.resized[container_id] = resources
+
+    async def pull_image(
+        self, reference: str, *, policy: str, credentials: Sequence[RegistryCredentials] = ()
+    ) -> ImageInfo:
+        if policy != "Never" and self.slow_pull_s:
+            await self._clock.sleep(self.slow_pull_s)
         if policy != "Never" and reference in self.registry:
             self.images.add(reference)
         if reference not in self.images:
             raise ImageError(f'"{reference}": not found')
-        return ImageInfo(f"sha256:{reference}", (reference,), 1234, True)
+        user = self.users.get(reference, "")
+        return ImageInfo(f"sha256:{reference}", (reference,), 1234, True, user=user)
 
     async def list_images(self) -> list[ImageInfo]:
         return [ImageInfo(f"sha256:{name}", (name,), 1234, True) for name in sorted(self.images)]
@@ -353,6 +402,7 @@ class FakeNetwork:
     addresses_by_id: dict[str, IPv4Address] = field(default_factory=dict)
     faults: dict[str, list[str]] = field(default_factory=dict)
     repaired: list[str] = field(default_factory=list)
+    host_ports: dict[str, tuple[HostPort, ...]] = field(default_factory=dict)
     error: str = ""
     set_up: bool = False
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(2))
@@ -361,8 +411,15 @@ class FakeNetwork:
         self.set_up = True
 
     async def add(
-        self, *, container_id: str, pod_netns: Path, namespace: str, name: str
+        self,
+        *,
+        container_id: str,
+        pod_netns: Path,
+        namespace: str,
+        name: str,
+        host_ports: Sequence[HostPort] = (),
     ) -> FakeAddress:
+        self.host_ports[container_id] = tuple(host_ports)
         if self.error:
             raise NetworkError(self.error)
         assert container_id not in self.addresses_by_id

@@ -105,7 +105,7 @@ async def test_forced_deletion_removes_what_the_api_server_forgot(world):
         await world.add_pod()
         await world.delete(grace=0)
         assert not world.exists()
-        await world.pass_time(1.5)
+        await world.pass_time(2.5)
         assert world.nothing_left()
 
 
@@ -117,7 +117,7 @@ async def test_a_pod_of_the_same_name_is_another_pod(world):
         await world.add_pod()
         assert world.status()["phase"] == "Running"
         assert world.status()["podIP"] == "10.244.0.3"
-        await world.pass_time(2)
+        await world.pass_time(3)
         assert len(world.runtime.sandboxes) == 1
         assert world.status()["podIP"] == "10.244.0.3"
 
@@ -537,10 +537,10 @@ async def test_a_volume_that_fails_on_is_tried_less_and_less_often(world, monkey
 async def test_a_fault_in_one_pod_spares_the_others(world, caplog):
     real = world.runtime.pull_image
 
-    async def pull_image(reference, *, policy):
+    async def pull_image(reference, *, policy, credentials=()):
         if reference == "cursed":
             raise KeyError("a fault of ours")
-        return await real(reference, policy=policy)
+        return await real(reference, policy=policy, credentials=credentials)
 
     world.runtime.pull_image = pull_image
     async with world.running():
@@ -555,7 +555,7 @@ async def test_a_fault_in_one_pod_spares_the_others(world, caplog):
 
 
 async def test_an_image_name_that_is_none(world):
-    async def pull_image(reference, *, policy):
+    async def pull_image(reference, *, policy, credentials=()):
         raise ImageError("couldn't parse image name", reason="InvalidImageName")
 
     world.runtime.pull_image = pull_image

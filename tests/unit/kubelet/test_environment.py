@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from netlab.api.core import ConfigMap, Container, Pod, Secret, Service
+from netlab.api.containers import Container
+from netlab.api.core import ConfigMap, Secret, Service
+from netlab.api.pods import Pod
 from netlab.kubelet.environment import (
     ConfigError,
     PodAddresses,

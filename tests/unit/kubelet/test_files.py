@@ -8,12 +8,18 @@ from typing import Any
 
 import pytest
 
-from netlab.api.core import ConfigMap, Pod, Secret, Volume
+from netlab.api.core import ConfigMap, Secret
+from netlab.api.pods import Pod
+from netlab.api.volumes import Volume
+from netlab.config import LabConfig
+from netlab.errors import ContainerError
 from netlab.kubelet.atomic_files import write_atomically
 from netlab.kubelet.environment import PodAddresses
 from netlab.kubelet.files import (
     Resolver,
+    etc_files,
     hosts_file,
+    kernel_hostname,
     parse_resolv_conf,
     pod_hostname,
     pod_resolver,
@@ -56,6 +62,22 @@ RESOLVERS: dict[str, tuple[dict[str, Any], str]] = {
         {"dnsConfig": {"options": [{"name": "ndots", "value": "1"}]}},
         CLUSTER.replace("ndots:5", "ndots:1"),
     ),
+    "in the node's network": (
+        {"hostNetwork": True},
+        "search example.org\nnameserver 192.0.2.53\noptions timeout:1\n",
+    ),
+    "cluster names in the node's network": (
+        {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"},
+        CLUSTER,
+    ),
+    "nameservers come once and three at most": (
+        {"dnsConfig": {"nameservers": ["10.96.0.10", "192.0.2.1", "192.0.2.2", "192.0.2.3"]}},
+        CLUSTER.replace(
+            "nameserver 10.96.0.10\n",
+            "nameserver 10.96.0.10\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n",
+        ),
+    ),
+    "a domain that is too long": ({"dnsConfig": {"searches": ["a" * 254]}}, CLUSTER),
 }
 
 
@@ -69,6 +91,48 @@ def test_resolv_conf(name: str) -> None:
         node_resolver=NODE,
     )
     assert resolv_conf(resolver) == expected
+
+
+LONG = [f"{number:02}{'d' * 98}.example" for number in range(20)]
+WARNINGS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "within the limits": ({}, ()),
+    "nameservers": (
+        {"dnsPolicy": "None", "dnsConfig": {"nameservers": list("abcd")}},
+        (
+            "Nameserver limits were exceeded, some nameservers have been omitted, the applied "
+            "nameserver line is: a b c",
+        ),
+    ),
+    "domains": (
+        {"dnsPolicy": "None", "dnsConfig": {"searches": [f"d{n}" for n in range(33)]}},
+        (
+            "Search Line limits were exceeded, some search paths have been omitted, the applied "
+            "search line is: " + " ".join(f"d{n}" for n in range(32)),
+        ),
+    ),
+    "characters": (
+        {"dnsPolicy": "None", "dnsConfig": {"searches": LONG}},
+        (
+            "Search Line limits were exceeded, some search paths have been omitted, the applied "
+            "search line is: " + " ".join(LONG[:18]),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WARNINGS)
+def test_what_is_beyond_the_limits_is_told(name: str) -> None:
+    spec, expected = WARNINGS[name]
+    found = etc_files(
+        make_pod(**spec),
+        config=LabConfig(),
+        node_name="node0",
+        pod_ip="10.244.0.2",
+        node_resolver=NODE,
+        node_hosts="",
+    )
+    assert sorted(found.texts) == ["hostname", "hosts", "resolv.conf"]
+    assert found.warnings == expected
 
 
 def test_resolv_conf_is_read_as_the_c_library_does() -> None:
@@ -86,6 +150,55 @@ def test_hosts_file_with_a_subdomain() -> None:
     pod = make_pod(hostname="db-0", subdomain="db")
     text = hosts_file(pod, pod_ip="10.244.0.2", cluster_domain="cluster.local")
     assert text.endswith("10.244.0.2\tdb-0.db.shop.svc.cluster.local\tdb-0\n")
+
+
+ALIASES = [{"ip": "192.0.2.7", "hostnames": ["a.remote", "b.remote"]}]
+
+
+def test_hosts_file_with_aliases() -> None:
+    pod = make_pod(hostAliases=ALIASES)
+    text = hosts_file(pod, pod_ip="10.244.0.2", cluster_domain="cluster.local")
+    assert text.endswith(
+        "10.244.0.2\tweb\n\n# Entries added by HostAliases.\n192.0.2.7\ta.remote\tb.remote\n"
+    )
+
+
+def test_hosts_file_in_the_nodes_network() -> None:
+    pod = make_pod(hostNetwork=True, hostAliases=ALIASES)
+    text = hosts_file(
+        pod, pod_ip="10.100.199.200", cluster_domain="c", node_hosts="127.0.0.1 localhost"
+    )
+    assert text == (
+        "# Kubernetes-managed hosts file (host network).\n127.0.0.1 localhost\n"
+        "\n# Entries added by HostAliases.\n192.0.2.7\ta.remote\tb.remote\n"
+    )
+
+
+KERNEL_NAMES: dict[str, tuple[dict[str, Any], str]] = {
+    "plain": ({}, "web"),
+    "full": ({"subdomain": "db", "setHostnameAsFQDN": True}, "web.db.shop.svc.cluster.local"),
+    "not asked for": ({"subdomain": "db"}, "web"),
+    "without a subdomain": ({"setHostnameAsFQDN": True}, "web"),
+    "the node's": ({"hostNetwork": True, "setHostnameAsFQDN": True, "subdomain": "db"}, "node0"),
+}
+
+
+@pytest.mark.parametrize("name", KERNEL_NAMES)
+def test_kernel_host_names(name: str) -> None:
+    spec, expected = KERNEL_NAMES[name]
+    found = kernel_hostname(make_pod(**spec), cluster_domain="cluster.local", node_name="node0")
+    assert found == expected
+
+
+def test_a_full_name_that_is_too_long_is_refused() -> None:
+    pod = make_pod("w" * 40, subdomain="db", setHostnameAsFQDN=True)
+    full = "w" * 40 + ".db.shop.svc.cluster.local"
+    with pytest.raises(ContainerError) as caught:
+        kernel_hostname(pod, cluster_domain="cluster.local")
+    assert str(caught.value) == (
+        f"failed to construct FQDN from pod hostname and cluster domain, FQDN {full} is too long "
+        f"(64 characters is the max, {len(full)} characters requested)"
+    )
 
 
 def test_host_names_end_at_63_characters() -> None:
@@ -140,7 +253,6 @@ SOURCES = VolumeSources(
 )
 
 VOLUMES: dict[str, tuple[dict[str, Any], Any]] = {
-    "empty dir": ({"emptyDir": {}}, None),
     "config map": (
         {"configMap": {"name": "settings"}},
         {"a": VolumeFile(b"1", 0o644), "b": VolumeFile(b"\x00\xff", 0o644)},

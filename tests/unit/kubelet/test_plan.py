@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from netlab.api.core import Pod
+from netlab.api.pods import Pod
 from netlab.kubelet.backoff import BackOff, format_delay, next_back_off, remaining_s
-from netlab.kubelet.plan import plan_pod, restarts
+from netlab.kubelet.plan import PAST_DEADLINE, plan_pod
 from netlab.kubelet.steps import (
     CREATING,
     CreateSandbox,
@@ -19,11 +19,15 @@ from netlab.kubelet.steps import (
     FinishDeletion,
     Memory,
     Observed,
+    Plan,
+    PodFailure,
     PrepareVolumes,
+    ProbeVerdict,
     RemoveContainer,
     RemoveSandbox,
     RepairNetwork,
     Report,
+    ResizeContainer,
     StartContainer,
     StopContainer,
     Teardown,
@@ -60,12 +64,14 @@ def container(
     code: int = 0,
     ended: datetime | None = None,
     image: str = "busybox",
+    name: str = "main",
+    sandbox_id: str = "s0",
 ) -> ContainerState:
     return ContainerState(
-        id=f"c{attempt}",
-        sandbox_id="s0",
+        id=f"c{attempt}" if name == "main" else f"{name}{attempt}",
+        sandbox_id=sandbox_id,
         pod=IDENTITY,
-        name="main",
+        name=name,
         attempt=attempt,
         image=image,
         image_id="sha256:1",
@@ -77,9 +83,24 @@ def container(
     )
 
 
-def ended(attempt: int = 0, code: int = 1, ago_s: float = 0) -> ContainerState:
+def ended(
+    attempt: int = 0, code: int = 1, ago_s: float = 0, name: str = "main", sandbox_id: str = "s0"
+) -> ContainerState:
     at = NOW - timedelta(seconds=ago_s)
-    return container(attempt, ContainerPhase.EXITED, code=code, ended=at)
+    phase = ContainerPhase.EXITED
+    return container(attempt, phase, code=code, ended=at, name=name, sandbox_id=sandbox_id)
+
+
+def on(name: str) -> ContainerState:
+    return container(name=name)
+
+
+def init_pod(*init: dict[str, Any], **spec: Any) -> Pod:
+    return make_pod(initContainers=[{"image": "busybox", **c} for c in init], **spec)
+
+
+ONE, TWO = {"name": "one"}, {"name": "two"}
+SIDE, SIDE2 = ({"name": name, "restartPolicy": "Always"} for name in ("side", "side2"))
 
 
 READY = Memory(volumes_ready=True)
@@ -299,20 +320,6 @@ def test_a_failure_shows_its_reason_then_the_wait() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("policy", "code", "expected"),
-    [
-        ("Always", 0, True),
-        ("Always", 1, True),
-        ("OnFailure", 0, False),
-        ("OnFailure", 1, True),
-        ("Never", 1, False),
-    ],
-)
-def test_restarts(policy: str, code: int, expected: bool) -> None:
-    assert restarts(policy, code) is expected
-
-
 def test_back_off_doubles_up_to_five_minutes() -> None:
     entry, delays = None, []
     for _ in range(7):
@@ -325,3 +332,339 @@ def test_back_off_doubles_up_to_five_minutes() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(10, "10s"), (80, "1m20s"), (300, "5m0s")])
 def test_delays_are_written_as_go_does(seconds: float, text: str) -> None:
     assert format_delay(seconds) == text
+
+
+def stop(name: str, grace_s: float = 30, message: str = "", after: tuple[str, ...] = ()) -> Any:
+    container_id = "c0" if name == "main" else f"{name}0"
+    return StopContainer(
+        container_id, name, grace_s, message or f"Stopping container {name}", after
+    )
+
+
+def start(name: str, attempt: int = 0) -> Any:
+    return (StartContainer, name, attempt)
+
+
+def look(*containers: ContainerState, **verdicts: ProbeVerdict) -> Observed:
+    return Observed((sandbox(),), containers, verdicts=verdicts)
+
+
+UNSTARTED = ProbeVerdict(started=False, ready=False)
+SICK = ProbeVerdict(
+    started=True, ready=True, unhealthy="Container main failed liveness probe, will be restarted"
+)
+TWO_MAINS = [{"name": "main", "image": "busybox"}, {"name": "other", "image": "busybox"}]
+
+INIT_ROWS: dict[str, tuple[Pod, Observed, list[Any]]] = {
+    "the first init container": (init_pod(ONE, TWO), look(), [start("one")]),
+    "it runs": (init_pod(ONE, TWO), look(on("one")), []),
+    "it succeeded": (init_pod(ONE, TWO), look(ended(code=0, name="one")), [start("two")]),
+    "all succeeded": (
+        init_pod(ONE, TWO),
+        look(ended(code=0, name="one"), ended(code=0, name="two")),
+        [start("main")],
+    ),
+    "traces of the first are gone": (
+        init_pod(ONE, TWO),
+        look(ended(code=0, name="two")),
+        [start("main")],
+    ),
+    "it failed and is started again": (
+        init_pod(ONE),
+        look(ended(code=1, name="one")),
+        [start("one", 1)],
+    ),
+    "it failed, policy OnFailure": (
+        init_pod(ONE, restartPolicy="OnFailure"),
+        look(ended(code=1, name="one")),
+        [start("one", 1)],
+    ),
+    "it failed, policy Never": (
+        init_pod(ONE, restartPolicy="Never"),
+        look(ended(code=1, name="one")),
+        [RemoveSandbox(sandbox(), changed=False)],
+    ),
+    "it failed beside a sidecar, policy Never": (
+        init_pod(SIDE, ONE, restartPolicy="Never"),
+        look(on("side"), ended(code=1, name="one")),
+        [stop("side")],
+    ),
+    "it failed, its own policy OnFailure, the pod's Never": (
+        init_pod({**ONE, "restartPolicy": "OnFailure"}, restartPolicy="Never"),
+        look(ended(code=1, name="one")),
+        [start("one", 1)],
+    ),
+    "created but never started": (
+        init_pod(ONE),
+        look(container(0, ContainerPhase.CREATED, name="one")),
+        [RemoveContainer("one0", "one"), start("one")],
+    ),
+    "main runs: init containers are history": (
+        init_pod(ONE, SIDE),
+        look(on("main"), on("side")),
+        [],
+    ),
+    "main has ended within this sandbox: no second initialization": (
+        init_pod(ONE),
+        look(ended(code=0, name="one"), ended(code=1)),
+        [start("main", 1)],
+    ),
+    "a sidecar is started": (init_pod(SIDE, ONE), look(), [start("side")]),
+    "a sidecar has started: the next one begins": (
+        init_pod(SIDE, ONE),
+        look(on("side")),
+        [start("one")],
+    ),
+    "a sidecar waits for its startup probe": (
+        init_pod(SIDE, ONE),
+        look(on("side"), side0=UNSTARTED),
+        [],
+    ),
+    "the last sidecar has started: main begins": (
+        init_pod(ONE, SIDE),
+        look(ended(code=0, name="one"), on("side")),
+        [start("main")],
+    ),
+    "a sidecar crashed while a later one works": (
+        init_pod(SIDE, ONE),
+        look(ended(name="side"), on("one")),
+        [start("side", 1)],
+    ),
+    "a sidecar ended well, policy Never": (
+        init_pod(SIDE, restartPolicy="Never"),
+        look(ended(code=0, name="side"), on("main")),
+        [start("side", 1)],
+    ),
+    "main is done: sidecars are stopped in reverse order": (
+        init_pod(SIDE, SIDE2, restartPolicy="Never"),
+        look(on("side"), on("side2"), ended(code=0)),
+        [stop("side", after=("side20",)), stop("side2")],
+    ),
+    "main is done, sidecars too": (
+        init_pod(SIDE, restartPolicy="Never"),
+        look(ended(code=137, name="side"), ended(code=0)),
+        [RemoveSandbox(sandbox(), changed=False)],
+    ),
+    "a sick sidecar": (
+        init_pod(SIDE),
+        look(
+            on("side"),
+            on("main"),
+            side0=replace(SICK, unhealthy="Init container side failed liveness probe"),
+        ),
+        [stop("side", message="Init container side failed liveness probe"), start("side", 1)],
+    ),
+    "a new sandbox: from the beginning": (
+        init_pod(ONE, status={"phase": "Running"}),
+        look(ended(code=0, name="one", sandbox_id="old"), ended(code=137, sandbox_id="old")),
+        [start("one")],
+    ),
+    "pause killed: initialization begins anew": (
+        init_pod(ONE),
+        Observed(
+            (sandbox(phase=ContainerPhase.EXITED),), (ended(code=0, name="one"), ended(code=137))
+        ),
+        [RemoveSandbox(sandbox(phase=ContainerPhase.EXITED), changed=True)],
+    ),
+    "pause killed, policy Never": (
+        init_pod(ONE, restartPolicy="Never"),
+        Observed(
+            (sandbox(phase=ContainerPhase.EXITED),), (ended(code=0, name="one"), ended(code=137))
+        ),
+        [RemoveSandbox(sandbox(phase=ContainerPhase.EXITED), changed=False)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INIT_ROWS)
+def test_initialization(name: str) -> None:
+    pod, observed, expected = INIT_ROWS[name]
+    plan = plan_pod(pod, observed, READY, NOW)
+    assert [brief(step) for step in plan.steps] == expected
+
+
+def test_a_failing_init_container_backs_off() -> None:
+    memory = replace(READY, crashes={"one": BackOff(20, NOW)})
+    plan = plan_pod(init_pod(ONE), look(ended(ago_s=6, name="one")), memory, NOW)
+    assert not plan.steps
+    assert plan.waiting["one"].reason == "CrashLoopBackOff"
+    assert plan.recheck_at == NOW + timedelta(seconds=14)
+
+
+LIFE_ROWS: dict[str, tuple[Pod | None, Observed, list[Any]]] = {
+    "sick, restarted": (
+        make_pod(),
+        look(on("main"), c0=SICK),
+        [stop("main", message=SICK.unhealthy), start("main", 1)],
+    ),
+    "sick, the probe's own grace": (
+        make_pod(),
+        look(on("main"), c0=replace(SICK, grace_s=3)),
+        [stop("main", 3, SICK.unhealthy), start("main", 1)],
+    ),
+    "sick, policy Never": (
+        make_pod(restartPolicy="Never"),
+        look(on("main"), c0=SICK),
+        [stop("main", message="Container main failed liveness probe")],
+    ),
+    "sick, its own policy OnFailure": (
+        make_pod(
+            restartPolicy="Never",
+            containers=[{"name": "main", "image": "busybox", "restartPolicy": "OnFailure"}],
+        ),
+        look(on("main"), c0=SICK),
+        [stop("main", message=SICK.unhealthy), start("main", 1)],
+    ),
+    "unready or unstarted is no reason to stop": (
+        make_pod(),
+        look(on("main"), c0=UNSTARTED),
+        [],
+    ),
+    "an ephemeral container appears": (
+        make_pod(ephemeralContainers=[{"name": "debug", "image": "busybox"}]),
+        look(on("main")),
+        [start("debug")],
+    ),
+    "an ephemeral container has ended": (
+        make_pod(ephemeralContainers=[{"name": "debug", "image": "busybox"}]),
+        look(on("main"), ended(name="debug")),
+        [],
+    ),
+    "an ephemeral container does not hold a pod that is done": (
+        make_pod(
+            restartPolicy="Never", ephemeralContainers=[{"name": "debug", "image": "busybox"}]
+        ),
+        look(ended(code=0), on("debug")),
+        [stop("debug")],
+    ),
+    "deleted: sidecars after the others": (
+        make_pod(DELETED, initContainers=[{**SIDE, "image": "b"}], containers=TWO_MAINS),
+        look(on("side"), on("main"), on("other")),
+        [stop("side", 7, after=("c0", "other0")), stop("main", 7), stop("other", 7)],
+    ),
+    "other amounts of memory": (
+        make_pod(
+            containers=[
+                {"name": "main", "image": "busybox", "resources": {"limits": {"memory": "64Mi"}}}
+            ],
+            status={
+                "containerStatuses": [
+                    {
+                        "name": "main",
+                        "containerID": "netlab://c0",
+                        "resources": {"limits": {"memory": "32Mi"}},
+                    }
+                ]
+            },
+        ),
+        look(on("main")),
+        [(ResizeContainer, "main")],
+    ),
+    "the same amount in other words": (
+        make_pod(
+            containers=[
+                {"name": "main", "image": "busybox", "resources": {"limits": {"cpu": "1"}}}
+            ],
+            status={
+                "containerStatuses": [
+                    {
+                        "name": "main",
+                        "containerID": "netlab://c0",
+                        "resources": {"limits": {"cpu": "1000m"}},
+                    }
+                ]
+            },
+        ),
+        look(on("main")),
+        [],
+    ),
+    "other amounts, which need a new start": (
+        make_pod(
+            containers=[
+                {
+                    "name": "main",
+                    "image": "busybox",
+                    "resources": {"limits": {"memory": "64Mi"}},
+                    "resizePolicy": [
+                        {"resourceName": "memory", "restartPolicy": "RestartContainer"}
+                    ],
+                }
+            ],
+            status={
+                "containerStatuses": [
+                    {"name": "main", "containerID": "netlab://c0", "resources": {"limits": {}}}
+                ]
+            },
+        ),
+        look(on("main")),
+        [stop("main", message="Container main resize requires restart"), start("main", 1)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LIFE_ROWS)
+def test_life(name: str) -> None:
+    pod, observed, expected = LIFE_ROWS[name]
+    plan = plan_pod(pod, observed, READY, NOW)
+    assert [
+        (ResizeContainer, step.container.name) if isinstance(step, ResizeContainer) else brief(step)
+        for step in plan.steps
+    ] == expected
+
+
+def test_a_sick_container_that_crashed_a_moment_ago_is_only_stopped() -> None:
+    memory = replace(READY, crashes={"main": BackOff(40, NOW)})
+    observed = Observed((sandbox(),), (ended(0, ago_s=20), container(1)), verdicts={"c1": SICK})
+    (only,) = plan_pod(make_pod(), observed, memory, NOW).steps
+    assert isinstance(only, StopContainer)
+
+
+def test_an_ephemeral_container_sees_its_target() -> None:
+    ephemeral = [{"name": "debug", "image": "busybox", "targetContainerName": "main"}]
+    pod = make_pod(ephemeralContainers=ephemeral)
+    (step,) = plan_pod(pod, look(on("main")), READY, NOW).steps
+    assert isinstance(step, StartContainer)
+    assert step.target == "c0"
+    plan = plan_pod(
+        pod, look(ended(ago_s=0)), replace(READY, crashes={"main": BackOff(99, NOW)}), NOW
+    )
+    assert not plan.steps
+    assert plan.waiting["debug"].message == "unable to find target container main"
+
+
+def test_an_ephemeral_container_of_an_earlier_sandbox_is_not_started_again() -> None:
+    pod = make_pod(
+        ephemeralContainers=[{"name": "debug", "image": "busybox"}],
+        status={"ephemeralContainerStatuses": [{"name": "debug", "containerID": "netlab://x"}]},
+    )
+    assert plan_pod(pod, look(on("main")), READY, NOW) == Plan()
+
+
+def test_a_container_that_succeeded_in_an_earlier_sandbox_stays_ended() -> None:
+    done = {
+        "name": "main",
+        "containerID": "netlab://x",
+        "state": {"terminated": {"exitCode": 0, "containerID": "netlab://x"}},
+    }
+    pod = make_pod(
+        containers=TWO_MAINS,
+        restartPolicy="OnFailure",
+        status={"phase": "Running", "containerStatuses": [done]},
+    )
+    plan = plan_pod(pod, look(), READY, NOW)
+    assert [brief(step) for step in plan.steps] == [start("other")]
+
+
+def test_the_deadline_is_waited_for_and_kept() -> None:
+    began = {"startTime": "2026-01-01T11:59:00Z", "phase": "Running"}
+    pod = make_pod(activeDeadlineSeconds=90, status=began)
+    plan = plan_pod(pod, look(on("main")), READY, NOW)
+    assert plan == Plan(recheck_at=NOW + timedelta(seconds=30))
+    late = plan_pod(pod, look(on("main")), READY, NOW + timedelta(seconds=30))
+    assert late == Plan((stop("main"),), failed=PAST_DEADLINE)
+
+
+def test_a_pod_that_was_given_up_ends_at_once() -> None:
+    evicted = PodFailure("Evicted", "too much", grace_s=1.0)
+    plan = plan_pod(make_pod(), look(on("main")), replace(READY, given_up=evicted), NOW)
+    assert plan == Plan((stop("main", 1.0),), failed=evicted)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from netlab.api.core import PodStatus
+from netlab.api.pods import PodStatus
 from netlab.api.streams import LogOptions
 from netlab.errors import ApiError
-from netlab.kubelet.streams import LoggedContainer, log_container
+from netlab.kubelet.steps import Observed
+from netlab.kubelet.streams import LoggedContainer, log_container, running_container
+from netlab.runtime.cri import ContainerPhase, ContainerState, PodIdentity
 
 RUNNING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
 ENDED = {"terminated": {"exitCode": 1, "containerID": "netlab://old"}}
@@ -168,3 +171,41 @@ async def test_exec_refusals(name: str, world: Any) -> None:
                 "default", pod, container, ["ls"], stdin=False, tty=False
             )
         assert (caught.value.code, caught.value.message) == (code, message)
+
+
+STOPPED = {
+    "exec": "cannot exec in a stopped container",
+    "attach": "container is in CONTAINER_EXITED state",
+}
+
+
+def state(phase, attempt=0):
+    return ContainerState(
+        id=f"c{attempt}", sandbox_id="s", pod=PodIdentity("default", "p", "u"), name="c",
+        attempt=attempt, image="i", image_id="i", phase=phase, pid=0,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("stopped", STOPPED.values(), ids=STOPPED)
+def test_a_container_that_has_ended_takes_no_callers(stopped):
+    observed = Observed(containers=(state(ContainerPhase.EXITED),))
+    with pytest.raises(ApiError) as raised:
+        running_container(observed, "c", stopped)
+    assert (raised.value.code, raised.value.message) == (400, stopped)
+
+
+def test_the_newest_container_takes_callers():
+    observed = Observed(
+        containers=(state(ContainerPhase.EXITED), state(ContainerPhase.RUNNING, attempt=1))
+    )
+    assert running_container(observed, "c").id == "c1"
+    with pytest.raises(ApiError, match=r'container not found \("d"\)'):
+        running_container(observed, "d")
+
+
+@pytest.mark.parametrize("kind", ["initContainerStatuses", "ephemeralContainerStatuses"])
+def test_logs_of_other_containers(kind):
+    running = {"name": "i", "containerID": "netlab://abc", "state": {"running": {}}}
+    status = PodStatus.parse({kind: [running]})
+    assert log_container(status, "p", "i", previous=False).id.endswith("abc")

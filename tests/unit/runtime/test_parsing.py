@@ -7,11 +7,10 @@ import pytest
 from netlab.errors import ContainerError
 from netlab.runtime import cgroups
 from netlab.runtime.conmon import ConmonJob, _pid_of, conmon_argv
-from netlab.runtime.machine import available_capabilities
+from netlab.runtime.machine import lowest_oom_score
 from netlab.runtime.mounts import parse_mount_points
 from netlab.runtime.oci import OciCommand, exec_words
 from netlab.runtime.runtime_errors import runtime_message, start_failure_code
-from netlab.runtime.spec import DEFAULT_CAPABILITIES
 
 HYBRID = """\
 30 23 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
@@ -129,6 +128,6 @@ def test_exec_words():
     ]
 
 
-def test_available_capabilities():
-    assert available_capabilities("CapBnd:\t000001fffeffffff\n") == set(DEFAULT_CAPABILITIES)
-    assert available_capabilities("CapBnd:\t0000000000000020\n") == {"CAP_KILL"}
+def test_only_cap_sys_resource_lowers_oom_scores():
+    assert lowest_oom_score("CapEff:\t000001ffffffffff\n", "0\n") == -1000
+    assert lowest_oom_score("CapEff:\t000001fffeffffff\n", "100\n") == 100

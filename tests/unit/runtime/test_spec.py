@@ -1,21 +1,30 @@
 """Whole OCI specs against golden files. REWRITE_GOLDEN=1 rewrites them; review the difference."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
 
 import pytest
 
-from netlab.runtime.cri import ContainerConfig, Mount, PodIdentity, SandboxConfig
+from netlab.runtime.capabilities import DEFAULT_CAPABILITIES
+from netlab.runtime.cri import (
+    ContainerConfig,
+    ContainerSecurity,
+    Mount,
+    PodIdentity,
+    SandboxConfig,
+)
 from netlab.runtime.recipe import ImageConfig, UnpackedImage
 from netlab.runtime.spec import (
-    DEFAULT_CAPABILITIES,
     ContainerPlace,
+    ProcessRights,
     container_argv,
     container_env,
     container_spec,
     sandbox_spec,
 )
+from netlab.runtime.users import ProcessUser
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "runtime"
 POD = PodIdentity("default", "web", "1111-2222")
@@ -57,16 +66,40 @@ FULL = ContainerConfig(
 )
 
 
-def spec_of(config, sandbox):
-    return container_spec(
-        config, sandbox=sandbox, image=IMAGE, place=PLACE, capabilities=DEFAULT_CAPABILITIES
-    )
+RIGHTS = ProcessRights(
+    user=ProcessUser(0, 0), capabilities=sorted(DEFAULT_CAPABILITIES), resources={}
+)
+BOUND = ProcessRights(
+    user=ProcessUser(1001, 1002, (1003,)),
+    capabilities=["CAP_KILL"],
+    resources={"memory": {"limit": 16 << 20}, "cpu": {"shares": 204}},
+    oom_score_adj=999,
+    seccomp={"defaultAction": "SCMP_ACT_ALLOW"},
+)
+HOST = SandboxConfig(
+    POD, 0, "node0", None, host_network=True, host_pid=True, host_ipc=True, uid=65535
+)
+
+
+def spec_of(config, sandbox, rights=RIGHTS, **place):
+    where = dataclasses.replace(PLACE, **place)
+    return container_spec(config, sandbox=sandbox, image=IMAGE, place=where, rights=rights)
+
+
+def with_security(**security):
+    return dataclasses.replace(PLAIN, security=ContainerSecurity(**security))
+
+
+def namespaces(spec):
+    return {entry["type"]: entry.get("path", "") for entry in spec["linux"]["namespaces"]}
 
 
 SPECS = {
     "sandbox": lambda: sandbox_spec(SANDBOX, root=Path("/pause"), cgroup="/netlab/netlab/pod1/s1"),
     "container": lambda: spec_of(PLAIN, SANDBOX),
     "container-full": lambda: spec_of(FULL, SHARED),
+    "container-bound": lambda: spec_of(PLAIN, SANDBOX, BOUND),
+    "container-privileged": lambda: spec_of(with_security(privileged=True), HOST, shm=None),
 }
 
 
@@ -99,11 +132,50 @@ def test_env_has_the_order_the_course_shows():
     assert env["DB"] == "go-demo-2-db"
 
 
-def test_capabilities_the_machine_lacks_are_not_asked_for():
-    spec = container_spec(
-        PLAIN, sandbox=SANDBOX, image=IMAGE, place=PLACE, capabilities={"CAP_KILL", "CAP_SYS_ADMIN"}
-    )
-    assert spec["process"]["capabilities"]["effective"] == ["CAP_KILL"]
+def test_who_is_not_root_has_no_effective_capabilities():
+    capabilities = spec_of(PLAIN, SANDBOX, BOUND)["process"]["capabilities"]
+    assert capabilities == {"bounding": ["CAP_KILL"], "effective": [], "permitted": []}
+
+
+def test_a_pod_of_the_host_joins_nothing_of_its_own():
+    assert namespaces(spec_of(PLAIN, HOST)).keys() == {"mount", "cgroup", "uts"}
+    pause = sandbox_spec(HOST, root=Path("/p"), cgroup="/g")
+    assert namespaces(pause).keys() == {"mount", "uts"}
+    assert pause["hostname"] == "node0"
+
+
+def test_the_host_network_of_a_sandboxed_lab_is_its_nodes():
+    config = dataclasses.replace(HOST, netns=Path("/run/netns/lab"), host_pid=False, host_ipc=False)
+    assert namespaces(spec_of(PLAIN, config))["network"] == "/run/netns/lab"
+
+
+def test_a_debugging_container_joins_its_targets_processes():
+    assert namespaces(spec_of(PLAIN, SANDBOX, target_pid=77))["pid"] == "/proc/77/ns/pid"
+
+
+@pytest.mark.parametrize(
+    ("security", "look", "expected"),
+    [
+        pytest.param({"read_only_root": True}, ("root", "readonly"), True, id="read-only root"),
+        pytest.param(
+            {"no_new_privileges": True}, ("process", "noNewPrivileges"), True, id="no new rights"
+        ),
+        pytest.param({"unmasked_proc": True}, ("linux", "maskedPaths"), None, id="unmasked proc"),
+        pytest.param({"privileged": True}, ("linux", "readonlyPaths"), None, id="privileged"),
+    ],
+)
+def test_rights(security, look, expected):
+    spec = spec_of(with_security(**security), SANDBOX)
+    assert spec[look[0]].get(look[1]) == expected
+
+
+def test_shared_mounts_make_the_root_shared_too():
+    mount = Mount(Path("/v"), "/v", propagation="rslave")
+    spec = spec_of(dataclasses.replace(PLAIN, mounts=(mount,)), SANDBOX)
+    assert spec["linux"]["rootfsPropagation"] == "rslave"
+    assert [m["options"] for m in spec["mounts"] if m["destination"] == "/v"] == [
+        ["rbind", "rslave", "rw"]
+    ]
 
 
 def test_no_limit_is_raised():

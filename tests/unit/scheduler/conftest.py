@@ -36,7 +36,10 @@ def node(name: str, ready: str = "True", **spec: Any) -> dict[str, Any]:
         "kind": "Node",
         "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
         "spec": spec,
-        "status": {"conditions": [{"type": "Ready", "status": ready}]},
+        "status": {
+            "conditions": [{"type": "Ready", "status": ready}],
+            "allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"},
+        },
     }
 
 

@@ -13,12 +13,15 @@ from netlab.api.kinds import (
     EVENT,
     NAMESPACE,
     NODE,
+    PERSISTENT_VOLUME_CLAIM,
     POD,
     REPLICA_SET,
     SERVICE,
     SERVICE_ACCOUNT,
+    STORAGE_CLASS,
 )
 from netlab.errors import ApiError
+from netlab.scheduler.run import SELECTED_NODE
 
 
 def pod(name: str, **spec: Any) -> dict[str, Any]:
@@ -100,9 +103,75 @@ async def test_a_pod_waits_for_a_node_and_says_so(lab: Any) -> None:
     assert (condition["status"], condition["reason"]) == ("False", "Unschedulable")
     assert condition["message"] == "no nodes available to schedule pods"
     await lab.client.create(NODE, None, {"metadata": {"name": "node0"}})
-    status = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    ready = [{"type": "Ready", "status": "True"}]
+    status = {"status": {"conditions": ready, "allocatable": {"pods": "110"}}}
     await lab.client.patch(NODE, None, "node0", status, subresource="status")
     await lab.eventually(lambda: bound_to(lab, "one"))
+
+
+def asking(name: str, cpu: str) -> dict[str, Any]:
+    container = {"name": "c", "image": "busybox", "resources": {"requests": {"cpu": cpu}}}
+    return pod(name, containers=[container])
+
+
+async def test_a_pod_that_leaves_makes_room(lab: Any, node0: None) -> None:
+    await lab.client.create(POD, "default", asking("one", "3"))
+    await lab.eventually(lambda: bound_to(lab, "one"))
+    await lab.client.create(POD, "default", asking("two", "2"))
+
+    async def refused() -> Any:
+        obj = await lab.client.get(POD, "default", "two")
+        return [c["message"] for c in obj["status"].get("conditions", [])]
+
+    (message,) = await lab.eventually(refused)
+    assert message.startswith("0/1 nodes are available: 1 Insufficient cpu. ")
+    assert message.endswith("1 No preemption victims found for incoming pod.")
+    await lab.client.patch(
+        POD, "default", "one", {"status": {"phase": "Succeeded"}}, subresource="status"
+    )
+    await lab.eventually(lambda: bound_to(lab, "two"))
+
+
+async def test_claims_learn_of_the_node_before_the_pod_is_bound(lab: Any, node0: None) -> None:
+    late = {
+        "metadata": {"name": "late"},
+        "provisioner": "a.b/c",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
+    await lab.client.create(STORAGE_CLASS, None, late)
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            "storageClassName": "late",
+        },
+    }
+    await lab.client.create(PERSISTENT_VOLUME_CLAIM, "default", claim)
+    volume = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}
+    await lab.client.create(POD, "default", pod("one", volumes=[volume]))
+
+    async def told() -> Any:
+        found = await lab.client.get(PERSISTENT_VOLUME_CLAIM, "default", "data")
+        return (found["metadata"].get("annotations") or {}).get(SELECTED_NODE)
+
+    assert await lab.eventually(told) == "node0"
+    assert await bound_to(lab, "one") is None
+
+    async def refusals() -> Any:
+        events = (await lab.client.list(EVENT, "default")).items
+        return [e["message"] for e in events if e["reason"] == "FailedScheduling"]
+
+    # half bound is no reason to complain: the pod waits
+    await lab.client.patch(
+        PERSISTENT_VOLUME_CLAIM, "default", "data", {"spec": {"volumeName": "v"}}
+    )
+    bound = {"pv.kubernetes.io/bind-completed": "yes"}
+    await lab.client.patch(
+        PERSISTENT_VOLUME_CLAIM, "default", "data", {"metadata": {"annotations": bound}}
+    )
+    await lab.eventually(lambda: bound_to(lab, "one"))
+    assert await refusals() == []
 
 
 async def test_a_deployment_makes_a_hundred_bound_pods_in_a_second(lab: Any, node0: None) -> None:

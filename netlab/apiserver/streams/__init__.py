@@ -1,0 +1,1 @@
+"""Long-lived connections through the API server: commands, port-forward, the HTTP proxy."""

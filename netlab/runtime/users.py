@@ -1,0 +1,124 @@
+"""Whom a container's process runs as: numbers from the pod, names from the image's own files.
+
+Mirrors containerd's ``oci.WithUser`` and ``WithAdditionalGIDs``. The image's ``/etc/passwd`` and
+``/etc/group`` are looked up inside its root: a link in an image never leads to the host's files.
+
+Source: openat2(2) for RESOLVE_IN_ROOT; passwd(5), group(5).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from netlab.errors import ContainerError
+from netlab.runtime.cri import ContainerSecurity
+
+_SYS_OPENAT2: Final = 437
+_RESOLVE_IN_ROOT: Final = 0x10
+LARGEST_FILE_BYTES: Final = 1 << 20
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessUser:
+    """Numbers as the OCI spec wants them; groups without the primary one."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """An image's users and groups: the texts of its two files."""
+
+    passwd: str = ""
+    group: str = ""
+
+
+def read_accounts(root: Path) -> Accounts:
+    """Return the accounts of an image whose root is mounted; files that are missing are empty."""
+    return Accounts(_read_inside(root, "etc/passwd"), _read_inside(root, "etc/group"))
+
+
+def process_user(security: ContainerSecurity, image_user: str, accounts: Accounts) -> ProcessUser:
+    """Return whom the process runs as.
+
+    image_user: ``USER`` of the image: ``name``, ``uid``, or either with ``:group``.
+
+    Raises: ContainerError when the image names a user or group that it does not have.
+    """
+    name, _, group_name = image_user.partition(":")
+    if security.uid is not None:
+        # a number of the pod's: the image's group belongs to the image's user
+        name, group_name = str(security.uid), ""
+    uid, gid, login = _find_user(name or "0", accounts)
+    if group_name:
+        gid = _find_group(group_name, accounts)
+    if security.gid is not None:
+        gid = security.gid
+    groups = list(security.groups)
+    if not security.strict_groups and login:
+        groups += [number for number in _groups_of(login, accounts) if number not in groups]
+    return ProcessUser(uid, gid, tuple(sorted(set(groups) - {gid})))
+
+
+def _find_user(name: str, accounts: Accounts) -> tuple[int, int, str]:
+    """Return (uid, primary gid, login name); a number that has no entry has group 0."""
+    for fields in _entries(accounts.passwd, 4):
+        if name in (fields[0], fields[2]) and fields[2].isdigit() and fields[3].isdigit():
+            return int(fields[2]), int(fields[3]), fields[0]
+    if name.isdigit():
+        return int(name), 0, ""
+    raise ContainerError(f"unable to find user {name}: no matching entries in passwd file")
+
+
+def _find_group(name: str, accounts: Accounts) -> int:
+    for fields in _entries(accounts.group, 3):
+        if name in (fields[0], fields[2]) and fields[2].isdigit():
+            return int(fields[2])
+    if name.isdigit():
+        return int(name)
+    raise ContainerError(f"unable to find group {name}: no matching entries in group file")
+
+
+def _groups_of(login: str, accounts: Accounts) -> Iterator[int]:
+    for fields in _entries(accounts.group, 4):
+        if login in fields[3].split(",") and fields[2].isdigit():
+            yield int(fields[2])
+
+
+def _entries(text: str, least: int) -> Iterator[list[str]]:
+    for line in text.splitlines():
+        fields = line.strip().split(":")
+        if len(fields) >= least and not line.startswith("#"):
+            yield fields
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
+    )
+
+
+def _read_inside(root: Path, path: str) -> str:
+    """Return the text of a file below root, all links resolved as if root were ``/``."""
+    folder = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        how = _OpenHow(os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, 0, _RESOLVE_IN_ROOT)
+        size = ctypes.sizeof(how)
+        number = _libc.syscall(_SYS_OPENAT2, folder, path.encode(), ctypes.byref(how), size)
+    finally:
+        os.close(folder)
+    if number < 0:
+        return ""
+    with os.fdopen(number, "rb") as file:
+        return file.read(LARGEST_FILE_BYTES).decode(errors="replace")

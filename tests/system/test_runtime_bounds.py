@@ -1,0 +1,143 @@
+"""What a container may use, and what it uses, on the real kernel's control groups."""
+
+import asyncio
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from netlab.errors import ContainerError
+from netlab.runtime.cgroups import host_hierarchies
+from netlab.runtime.cri import ContainerPhase, LinuxResources
+from tests.system.runtime_lab import (
+    lab_fixture,  # noqa: F401
+    read_text,
+    run_in,
+    start,
+    state_of,
+    until_exited,
+)
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+]
+
+MIB = 1 << 20
+BUSY = ("sh", "-c", "while :; do :; done")
+TAKE_MEMORY = "x=a; while :; do x=$x$x; done"
+
+
+def group_file(lab, pod, name):
+    """Return the text of the first file of that name in the pod's group."""
+    for hierarchy in host_hierarchies():
+        path = hierarchy.mount_point / "netlab" / lab.name / pod / name
+        if path.exists():
+            return path.read_text().strip()
+    pytest.fail(f"no control group has {name}")
+
+
+async def test_too_much_memory_is_oom_killed_and_a_new_daemon_knows_it(lab):
+    async with lab.runtime() as runtime:
+        sandbox = await runtime.run_sandbox(lab.sandbox())
+        bounds = LinuxResources(memory_limit_bytes=20 * MIB)
+        config = lab.container("sh", "-c", TAKE_MEMORY, resources=bounds)
+        ended = await until_exited(runtime, await start(runtime, sandbox, config))
+        assert (ended.reason, ended.exit_code) == ("OOMKilled", 137)
+    async with lab.runtime() as runtime:
+        assert (await state_of(runtime, ended.id)).reason == "OOMKilled"
+
+
+async def test_the_bound_of_a_pod_holds_for_its_containers_together(lab):
+    async with lab.runtime() as runtime:
+        pod = replace(lab.sandbox(), resources=LinuxResources(memory_limit_bytes=30 * MIB))
+        sandbox = await runtime.run_sandbox(pod)
+        container = await start(runtime, sandbox, lab.container("sh", "-c", TAKE_MEMORY))
+        ended = await until_exited(runtime, container)
+        assert (ended.reason, ended.exit_code) == ("OOMKilled", 137)
+        (status,) = await runtime.list_sandboxes()
+        assert status.phase is ContainerPhase.RUNNING
+
+
+async def test_a_killed_container_is_not_oom_killed(lab):
+    async with lab.runtime() as runtime:
+        sandbox = await runtime.run_sandbox(lab.sandbox())
+        bounds = LinuxResources(memory_limit_bytes=20 * MIB)
+        container = await start(runtime, sandbox, lab.container("sleep", "99", resources=bounds))
+        await runtime.stop_container(container, grace_period_s=0)
+        ended = await until_exited(runtime, container)
+        assert (ended.reason, ended.exit_code) == ("Error", 137)
+
+
+async def test_processor_time_is_bounded_measured_and_changed(lab):
+    async with lab.runtime() as runtime:
+        sandbox = await runtime.run_sandbox(lab.sandbox())
+        bounds = LinuxResources(cpu_shares=102, cpu_quota_us=10_000)
+        container = await start(runtime, sandbox, lab.container(*BUSY, resources=bounds))
+        assert await cores(runtime, container) < 0.2
+        await runtime.update_resources(container, replace(bounds, cpu_quota_us=50_000))
+        assert 0.25 < await cores(runtime, container) < 0.6
+        usage = await runtime.usage()
+        assert usage[sandbox].cpu_ns >= usage[container].cpu_ns > 0
+        assert usage[container].memory_bytes > 0
+        assert (usage[container].pids, usage[sandbox].pids) == (1, 2)
+        await runtime.stop_container(container, grace_period_s=0)
+        with pytest.raises(ContainerError, match="is not running"):
+            await runtime.update_resources(container, bounds)
+        assert set(await runtime.usage()) == {sandbox}
+        await runtime.stop_sandbox(sandbox)
+        assert await runtime.usage() == {}
+
+
+async def cores(runtime, container):
+    """Return how many processors a container uses, over a second."""
+    before = (await runtime.usage())[container]
+    await asyncio.sleep(1.0)
+    after = (await runtime.usage())[container]
+    return (after.cpu_ns - before.cpu_ns) / 1e9 / (after.at - before.at).total_seconds()
+
+
+async def test_processes_are_bounded(lab):
+    async with lab.runtime() as runtime:
+        sandbox = await runtime.run_sandbox(lab.sandbox())
+        config = lab.container(
+            "sh",
+            "-c",
+            "for i in 1 2 3 4 5 6 7 8 9; do sleep 99 & done; wait",
+            resources=LinuxResources(pids_limit=5),
+        )
+        ended = await until_exited(runtime, await start(runtime, sandbox, config))
+        assert ended.exit_code != 0
+        assert "can't fork" in lab.log()
+
+
+async def test_a_pods_group_has_its_bounds_and_takes_new_ones(lab):
+    bounds = LinuxResources(cpu_shares=512, cpu_quota_us=20_000, memory_limit_bytes=64 * MIB)
+    async with lab.runtime() as runtime:
+        sandbox = await runtime.run_sandbox(replace(lab.sandbox(), resources=bounds))
+        limit = "memory.max" if is_v2() else "memory.limit_in_bytes"
+        quota = ("cpu.max", "20000 100000") if is_v2() else ("cpu.cfs_quota_us", "20000")
+        assert group_file(lab, "podu1", limit) == str(64 * MIB)
+        assert group_file(lab, "podu1", quota[0]) == quota[1]
+        container = await start(runtime, sandbox, lab.container(*BUSY))
+        assert await cores(runtime, container) < 0.35
+
+
+def is_v2():
+    return Path("/sys/fs/cgroup/cgroup.controllers").exists()
+
+
+async def test_scores_for_the_memory_killer(lab):
+    async with lab.runtime() as runtime:
+        sandbox = await runtime.run_sandbox(lab.sandbox())
+        own = int(read_text("/proc/self/oom_score_adj"))
+        for number, (wanted, low) in enumerate({1000: 1000, 500: 500, -997: -997}.items()):
+            config = lab.container(
+                "sleep", "99", name=f"c{number}", resources=LinuxResources(oom_score_adj=wanted)
+            )
+            container = await start(runtime, sandbox, config)
+            pid = (await state_of(runtime, container)).pid
+            assert int(read_text(f"/proc/{pid}/oom_score_adj")) in {low, max(low, own)}
+            code, text, _ = await run_in(runtime, container, "cat", "/proc/self/oom_score_adj")
+            assert (code, int(text)) in {(0, low), (0, max(low, own))}
