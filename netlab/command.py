@@ -74,6 +74,7 @@ def spawn(
     pass_fds: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
     start_new_session: bool = False,
+    cwd: Path | None = None,
 ) -> Child:
     """Start a program whose streams are descriptors of ours or /dev/null.
 
@@ -88,6 +89,7 @@ def spawn(
             pass_fds=tuple(pass_fds),
             env=None if env is None else dict(env),
             start_new_session=start_new_session,
+            cwd=cwd,
         )
     )
 

@@ -1,6 +1,6 @@
 """Carries out the steps of a pod's plan.
 
-Mirrors ``SyncPod``, ``killPod`` and their helpers in ``pkg/kubelet/kuberuntime``. What fails is
+Mirrors ``SyncPod``, ``killPod`` and what they call in ``pkg/kubelet/kuberuntime``. What fails is
 told as an event and remembered in the pod's memory, which the next plan takes into account.
 
 Rules: only the pod's worker calls ``carry_out``, one plan after the other. A pull or a hook is let

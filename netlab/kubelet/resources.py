@@ -17,6 +17,7 @@ from typing import Final
 from netlab.api.containers import Container, ResourceRequirements
 from netlab.api.pod_resources import (
     Amounts,
+    container_requests,
     parse_amounts,
     pod_limits,
     pod_requests,
@@ -43,7 +44,10 @@ def container_resources(
 ) -> LinuxResources:
     """Return the bounds of one container."""
     requests, limits = _amounts(container.resources)
-    # without a limit of its own, a container is bounded by its pod's group alone
+    if pod.spec.resources is not None:
+        # what the pod may use as a whole bounds a container that has no limit of its own
+        whole = parse_amounts(pod.spec.resources.limits)
+        limits = {**whole, **{name: one for name, one in limits.items() if one.value}}
     return LinuxResources(
         cpu_shares=cpu_shares(_milli(requests, "cpu") or _milli(limits, "cpu")),
         cpu_period_us=PERIOD_US,
@@ -93,10 +97,30 @@ def oom_score_adj(pod: Pod, container: Container, *, node_memory_bytes: int) -> 
         return GUARANTEED_OOM
     if _has_qos(pod, "BestEffort"):
         return BEST_EFFORT_OOM
-    requests, _ = _amounts(container.resources)
-    request = _whole(requests, "memory")
-    score = 1000 - (1000 * request) // max(1, node_memory_bytes)
+    request = _memory_request(container)
+    if container in _sidecars(pod):
+        # it must not be killed before those that it serves
+        request = max(request, min(_memory_request(one) for one in pod.spec.containers))
+    score = 1000 - 1000 * (request + _shared_request(pod)) // max(1, node_memory_bytes)
     return max(_LOWEST_BURSTABLE_OOM, min(_HIGHEST_BURSTABLE_OOM, score))
+
+
+def _memory_request(container: Container) -> int:
+    return _whole(parse_amounts(container.resources.requests), "memory")
+
+
+def _shared_request(pod: Pod) -> int:
+    """Return each lasting container's part of what the pod as a whole reserves beyond theirs."""
+    if pod.spec.resources is None:
+        return 0
+    whole = _whole(parse_amounts(pod.spec.resources.requests), "memory")
+    lasting = (*pod.spec.containers, *_sidecars(pod))
+    rest = whole - _whole(container_requests(pod.spec), "memory")
+    return max(0, rest) // max(1, len(lasting))
+
+
+def _sidecars(pod: Pod) -> list[Container]:
+    return [one for one in pod.spec.init_containers if one.restart_policy == "Always"]
 
 
 def _has_qos(pod: Pod, name: str) -> bool:
@@ -107,9 +131,9 @@ def _all_limited(pod: Pod, resource: str) -> bool:
     if pod.spec.resources is not None and resource in pod.spec.resources.limits:
         return True
     # init containers end before the others begin; those that stay are sidecars
-    lasting = [c for c in pod.spec.init_containers if c.restart_policy == "Always"]
     return all(
-        resource in container.resources.limits for container in (*pod.spec.containers, *lasting)
+        resource in container.resources.limits
+        for container in (*pod.spec.containers, *_sidecars(pod))
     )
 
 

@@ -1,14 +1,16 @@
 """Measures what the node and its containers use, for ``kubectl top``.
 
 Mirrors the kubelet's ``/metrics/resource`` together with metrics-server, which turns two readings
-of a counter into a rate. A reading is taken every ten seconds, and when somebody asks a first time
-a second one soon after, so that a new lab answers within seconds instead of after a minute.
+of a counter into a rate. A reading is taken every ten seconds, and one more when somebody asks for
+containers that were not measured twice yet, so that what is new is told within seconds instead
+of after a minute. Reading always costs next to nothing and makes the first answer a fresh one.
 
 Rules for callers: ``run`` is one task; ``usage`` may be called at any time.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -21,7 +23,7 @@ from netlab.api.streams import ContainerUsage, NodeUsage
 from netlab.clock import Clock
 from netlab.errors import NetlabError
 from netlab.kubelet.inventory import Inventory
-from netlab.runtime.cri import ContainerRuntime, ContainerState, GroupUsage
+from netlab.runtime.cri import ContainerPhase, ContainerRuntime, ContainerState, GroupUsage
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +101,7 @@ class NodeUsageMeter:
         self._read_node = read_node or read_machine
         self._before: Reading | None = None
         self._now: Reading | None = None
+        self._reading = asyncio.Lock()
 
     async def run(self) -> None:
         """Take a reading every ten seconds."""
@@ -110,25 +113,39 @@ class NodeUsageMeter:
             await self._clock.sleep(INTERVAL_S)
 
     async def take_reading(self) -> None:
-        """Read all counters now; the last reading becomes the one before."""
-        groups = await self._runtime.usage()
-        cpu_ns, memory_bytes = self._read_node()
-        self._before = self._now
-        self._now = Reading(self._clock.now(), groups, cpu_ns, memory_bytes)
+        """Read all counters; the last reading becomes the one before.
+
+        Nothing happens when the last one is too young to be compared with.
+        """
+        async with self._reading:
+            if self._now is not None and 0 <= self._age_s(self._now) < SHORTEST_WINDOW_S:
+                return
+            groups = await self._runtime.usage()
+            cpu_ns, memory_bytes = self._read_node()
+            self._before = self._now
+            self._now = Reading(self._clock.now(), groups, cpu_ns, memory_bytes)
 
     async def usage(self) -> NodeUsage | None:
         """Return what is used now; None until it was measured twice."""
-        now = self._now
-        if now is not None:
-            age_s = (self._clock.now() - now.at).total_seconds()
-            if self._before is None and age_s >= SHORTEST_WINDOW_S:
-                await self.take_reading()
         containers = {
             state.id: state
             for pod in self._inventory.snapshot.pods.values()
             for state in pod.containers
         }
+        if self._now is not None and not self._knows(containers):
+            await self.take_reading()
         return node_usage(self._before, self._now, containers)
+
+    def _knows(self, containers: Mapping[str, ContainerState]) -> bool:
+        """True when each running container was measured twice."""
+        if self._before is None or self._now is None:
+            return False
+        twice = self._before.groups.keys() & self._now.groups.keys()
+        running = (s.id for s in containers.values() if s.phase is ContainerPhase.RUNNING)
+        return twice.issuperset(running)
+
+    def _age_s(self, reading: Reading) -> float:
+        return (self._clock.now() - reading.at).total_seconds()
 
 
 def read_machine() -> tuple[int, int]:

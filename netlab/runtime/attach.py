@@ -50,6 +50,7 @@ _CHANNELS = {2: STDOUT, 3: STDERR}
 class AttachTarget:
     """A running container. folder: its bundle, where conmon listens.
 
+    resize: sets the size of its terminal (columns, rows), if that is possible without conmon.
     ended: done when the container has ended (exit_code tells how then), cancelled when the runtime
     closes.
     """
@@ -61,6 +62,7 @@ class AttachTarget:
     tty: bool
     ended: asyncio.Future[None]
     exit_code: Callable[[], int]
+    resize: Callable[[int, int], bool] = lambda _columns, _rows: False
 
     @property
     def input_ends(self) -> bool:
@@ -72,7 +74,7 @@ class PacketReader:
     """Reads conmon's packets; owns the socket. See the module on clients that are behind."""
 
     def __init__(self, connection: socket.socket, on_cut: Callable[[], None]) -> None:
-        """on_cut: called when the reader was too slow, after the connection was closed."""
+        """on_cut: called when the reader was too slow; it takes the connection."""
         self._connection: socket.socket | None = connection
         self._on_cut = on_cut
         self._pieces: deque[tuple[int, bytes]] = deque()
@@ -147,7 +149,6 @@ class PacketReader:
 
     def _cut(self) -> None:
         self._deadline = None
-        self.close()
         self._on_cut()
 
 
@@ -191,7 +192,10 @@ class AttachedProcess:
 
     async def resize(self, columns: int, rows: int) -> None:
         """Set the size of the container's terminal, for all who are attached."""
-        if self._target.tty:
+        if not self._target.tty or columns < 1 or rows < 1:
+            return
+        # conmon mixes up two sizes that come at once, as those of kubectl do
+        if not self._target.resize(columns, rows):
             resize_terminal(self._target.folder, columns, rows)
 
     async def wait(self) -> int:
@@ -206,13 +210,16 @@ class AttachedProcess:
 
     async def close(self) -> None:
         """Detach; the container runs on. Twice is fine."""
+        self._leave()
+        self._settle(0)
+
+    def _leave(self) -> None:
         self._end_input()
         if connection := self._output.release():
             if self._target.input_ends and self._looks_only and not self._target.ended.done():
                 _keep(connection, self._target.ended)
             else:
                 connection.close()
-        self._settle(0)
 
     def _on_end(self, ended: asyncio.Future[None]) -> None:
         if ended.cancelled():
@@ -223,7 +230,7 @@ class AttachedProcess:
             self._settle(self._target.exit_code())
 
     def _on_cut(self) -> None:
-        self._end_input()
+        self._leave()
         self._settle(
             ContainerError(
                 f"container {self._target.id}: attach: the client reads too slowly: "

@@ -114,9 +114,12 @@ async def launch(job: ConmonJob, *, settle: Callable[[int], None]) -> int:
 def resize_terminal(folder: Path, columns: int, rows: int) -> None:
     """Set the size of the terminal of a container, whose bundle is given; gone already is fine.
 
+    Sizes below 1 are ignored, as by the kubelet; conmon takes none above 1000.
     Raises: ContainerError.
     """
-    _control(folder, _RESIZE, _terminal_size(rows), _terminal_size(columns))
+    if columns >= 1 and rows >= 1:
+        largest = _TERMINAL_SIZE_MAX
+        _control(folder, _RESIZE, min(largest, rows), min(largest, columns))
 
 
 async def reopen_log(folder: Path, log_path: Path) -> None:
@@ -156,11 +159,6 @@ def _control(folder: Path, kind: int, rows: int, columns: int) -> bool:
     return True
 
 
-def _terminal_size(size: int) -> int:
-    """Bring one side of a terminal into what conmon accepts."""
-    return max(0, min(_TERMINAL_SIZE_MAX, size))
-
-
 def _inode(path: Path) -> int | None:
     try:
         return path.stat().st_ino
@@ -178,7 +176,14 @@ def _spawn(job: ConmonJob, report: int, start: int) -> Child:
     # A file, not a pipe: conmon keeps it open for as long as the container lives.
     with (job.folder / "conmon.err").open("wb") as errors:
         try:
-            return spawn(conmon_argv(job), stderr=errors, pass_fds=(report, start), env=environment)
+            # It also writes a file ``oom`` where it stands.
+            return spawn(
+                conmon_argv(job),
+                stderr=errors,
+                pass_fds=(report, start),
+                env=environment,
+                cwd=job.folder,
+            )
         except FileNotFoundError as error:
             raise HostError("conmon: not installed; run: sudo apt-get install conmon") from error
 

@@ -9,6 +9,7 @@ turns it into a container that is created, running or exited, and ``remove`` tak
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import shutil
 import signal
@@ -37,9 +38,15 @@ from netlab.runtime.cri import (
     SandboxStatus,
 )
 from netlab.runtime.exits import ExitWatcher
-from netlab.runtime.limits import oci_resources
+from netlab.runtime.limits import oci_changes
 from netlab.runtime.machine import Machine, disk_errors_as
-from netlab.runtime.process import kill_with_argument, open_command, read_pid, signal_member
+from netlab.runtime.process import (
+    kill_with_argument,
+    open_command,
+    open_member,
+    read_pid,
+    signal_member,
+)
 from netlab.runtime.recipe import UnpackedImage
 from netlab.runtime.records import (
     OOM_KILLED,
@@ -48,10 +55,12 @@ from netlab.runtime.records import (
     Started,
     read_outcome,
     read_record,
+    reason_of,
     record_folders,
     write_record,
 )
 from netlab.runtime.teardown import remove_tree, tear_down_container
+from netlab.runtime.terminals import set_size_of
 from netlab.runtime.usage import oom_kills
 
 _KILL_TIMEOUT_S = 10.0
@@ -177,7 +186,7 @@ class Containers:
         """
         self.running(container_id)
         machine = self._machine
-        words = oci_resources(resources, machine.hierarchies)
+        words = oci_changes(resources, machine.hierarchies)
         await machine.oci.update(container_id, machine.paths.container(container_id), words)
 
     def running_groups(self) -> dict[str, str]:
@@ -204,8 +213,18 @@ class Containers:
             stdin_once=record.stdin_once,
             tty=record.tty,
             ended=container.ended,
+            resize=lambda columns, rows: self._resize(container, columns, rows),
             exit_code=lambda: container.outcome.exit_code if container.outcome else _EXIT_KILLED,
         )
+
+    def _resize(self, container: _Container, columns: int, rows: int) -> bool:
+        pidfd = open_member(container.pid, container.record.cgroup)
+        if pidfd is None:
+            return False
+        try:
+            return set_size_of(container.pid, columns, rows)
+        finally:
+            os.close(pidfd)
 
     def detach_all(self) -> None:
         """End every attached client's session; the containers run on."""
@@ -315,12 +334,13 @@ class Containers:
 
     def _read_outcome(self, record: ContainerRecord) -> Outcome | None:
         outcome = read_outcome(self._machine.paths.container(record.id), record.id)
-        if outcome is None or outcome.reason == OOM_KILLED:
+        kills = oom_kills(self._machine.hierarchies, record.cgroup)
+        if outcome is None or kills is None or outcome.message:
             return outcome
-        # conmon may leave before it heard of it, and hears nothing of a bound of the pod's group
-        if outcome.exit_code and oom_kills(self._machine.hierarchies, record.cgroup):
-            return msgspec.structs.replace(outcome, reason=OOM_KILLED)
-        return outcome
+        # The kernel's count before conmon's word: of a bound of the pod's group conmon hears
+        # nothing with version 2, and with version 1 also when another container was killed.
+        reason = OOM_KILLED if kills else reason_of(outcome.exit_code)
+        return msgspec.structs.replace(outcome, reason=reason)
 
     def _set_outcome(self, container: _Container, code: int, reason: str, message: str) -> None:
         container.outcome = Outcome(

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 from collections import deque
 from collections.abc import Mapping
 
-_PIECE_BYTES = 32 << 10
+_PIECE_BYTES = 128 << 10
 # Beyond this nothing is read until the consumer has caught up, so a fast program is slowed down.
-_BUFFER_BYTES_MAX = 256 << 10
+_BUFFER_BYTES_MAX = 512 << 10
+# A fast program fills more of a larger pipe while the event loop does something else.
+_PIPE_BYTES = 512 << 10
 
 
 class OutputReader:
@@ -29,6 +32,8 @@ class OutputReader:
         self._reading: set[int] = set()
         for descriptor in self._channels:
             os.set_blocking(descriptor, False)
+            with contextlib.suppress(OSError):  # a terminal, or more than the user may have
+                fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._resume()
 
     async def read(self) -> tuple[int, bytes] | None:

@@ -2,22 +2,20 @@
 
 The OCI runtime's own ``exec`` joins the container's namespaces and control group, drops the same
 capabilities and stays as the process's parent; its exit code is the process's. With a terminal,
-a pseudo-terminal is made here and the runtime copies between it and the one inside.
+a pseudo-terminal is made here and the runtime copies between it and the one inside. The runtime
+turns off the inner one's line endings, a moment after the process may have written its first line:
+so they are mended here, where it can be seen which are missing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
-import struct
 import subprocess
 import tempfile
-import termios
-import tty as tty_mode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +27,7 @@ from netlab.runtime.descriptors import InputWriter, OutputReader
 from netlab.runtime.oci import OciCommand, exec_words
 from netlab.runtime.process import read_pid
 from netlab.runtime.runtime_errors import runtime_message, start_failure_code
+from netlab.runtime.terminals import make_raw, set_size, with_carriage_returns
 
 # Starting takes the runtime 20 ms, on a busy machine much longer.
 _KILL_INTERVAL_S = 0.02
@@ -60,10 +59,18 @@ class OciExec:
         self._cgroup = cgroup
         self._hierarchies = hierarchies
         self._code: int | None = None
+        self._on_terminal = streams.terminal is not None
+        self._after_return = False
 
     async def read(self) -> tuple[int, bytes] | None:
         """Return the next piece of output, or None at the end."""
-        return await self._output.read()
+        piece = await self._output.read()
+        if piece is None or not self._on_terminal:
+            return piece
+        channel, data = piece
+        mended = with_carriage_returns(data, after_return=self._after_return)
+        self._after_return = data.endswith(b"\r")
+        return channel, mended
 
     async def write_stdin(self, data: bytes) -> None:
         """Write to the process; without stdin, or when it reads no more, nothing happens."""
@@ -83,7 +90,9 @@ class OciExec:
         """Set the terminal's size."""
         if self._terminal is None or self._process.returncode is not None:
             return
-        _set_size(self._terminal, columns, rows)
+        if columns < 1 or rows < 1:
+            return
+        set_size(self._terminal, columns, rows)
         # The runtime is not in the terminal's foreground group, so the kernel does not tell it.
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGWINCH)
@@ -188,9 +197,9 @@ def _start_on_terminal(command: Sequence[str], *, stdin: bool) -> _Streams:
         master, slave = os.openpty()
         ours.callback(os.close, master)
         theirs.callback(os.close, slave)
-        _set_size(master, *_DEFAULT_SIZE)
+        set_size(master, *_DEFAULT_SIZE)
         # Raw at once: what is typed before the runtime has set it so would be echoed twice.
-        tty_mode.setraw(slave)
+        make_raw(slave)
         process = spawn(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
         ours.pop_all()
     return _Streams(
@@ -210,8 +219,3 @@ def _pipe(
     ours.callback(os.close, mine)
     theirs.callback(os.close, other)
     return mine, other
-
-
-def _set_size(terminal: int, columns: int, rows: int) -> None:
-    with contextlib.suppress(OSError):
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

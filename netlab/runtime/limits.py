@@ -35,7 +35,11 @@ def oci_resources(bounds: LinuxResources, hierarchies: Sequence[Hierarchy]) -> d
             cpu["quota"], cpu["period"] = bounds.cpu_quota_us, bounds.cpu_period_us
         found["cpu"] = cpu
     if _has(hierarchies, "memory") and bounds.memory_limit_bytes:
-        found["memory"] = {"limit": bounds.memory_limit_bytes}
+        limit = bounds.memory_limit_bytes
+        found["memory"] = {"limit": limit}
+        if _counts_swap(hierarchies):
+            # memory and swap together: no swap beyond the limit
+            found["memory"]["swap"] = limit
     if _has(hierarchies, "pids") and bounds.pids_limit:
         found["pids"] = {"limit": bounds.pids_limit}
     return found
@@ -48,6 +52,32 @@ def _has(hierarchies: Sequence[Hierarchy], controller: str) -> bool:
     )
 
 
+def oci_changes(bounds: LinuxResources, hierarchies: Sequence[Hierarchy]) -> dict[str, Any]:
+    """Return what an update of a running container is given: what is bounded no more, too.
+
+    Processes stay bounded as they are, and so does a weight that is not given.
+    """
+    found = oci_resources(bounds, hierarchies)
+    if _has(hierarchies, "cpu") and not bounds.cpu_quota_us:
+        found["cpu"] = {**found.get("cpu", {}), "quota": -1, "period": bounds.cpu_period_us}
+    if _has(hierarchies, "memory") and not bounds.memory_limit_bytes:
+        found["memory"] = {"limit": -1}
+        if _counts_swap(hierarchies):
+            found["memory"]["swap"] = -1
+    return found
+
+
+def _counts_swap(hierarchies: Sequence[Hierarchy]) -> bool:
+    """True where swap can be bounded: always with v2, with v1 when the kernel was told to."""
+    for hierarchy in hierarchies:
+        folder = hierarchy.mount_point
+        if "memory" in hierarchy.names and (folder / "memory.memsw.limit_in_bytes").exists():
+            return True
+        if not hierarchy.names and "memory" in _controllers(folder):
+            return True
+    return False
+
+
 def _controllers(folder: Path) -> frozenset[str]:
     try:
         return frozenset((folder / "cgroup.controllers").read_text().split())
@@ -58,6 +88,8 @@ def _controllers(folder: Path) -> frozenset[str]:
 def bound_group(hierarchies: Sequence[Hierarchy], group: str, bounds: LinuxResources) -> None:
     """Make a group and write its bounds, wherever a hierarchy has the controller.
 
+    Where version 2 does not pass a controller on (a machine in a container whose processes sit in
+    the topmost group), what is bounded by nothing still works.
     Raises: ContainerError.
     """
     for hierarchy in hierarchies:
@@ -67,14 +99,19 @@ def bound_group(hierarchies: Sequence[Hierarchy], group: str, bounds: LinuxResou
         folder = hierarchy.mount_point / group.lstrip("/")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if not hierarchy.names:
-                _delegate(hierarchy.mount_point, folder)
-            for name, text in files.items():
-                if (folder / name).exists():
-                    (folder / name).write_text(text)
+            refusal = "" if hierarchy.names else _delegate(hierarchy.mount_point, folder)
+            _write(folder, files, refusal)
         except OSError as error:
             where = error.filename or folder
             raise ContainerError(f"cgroup {where}: {error.strerror}") from error
+
+
+def _write(folder: Path, files: Mapping[str, str], refusal: str) -> None:
+    for name, text in files.items():
+        if (folder / name).exists():
+            (folder / name).write_text(text)
+        elif refusal and name != "cpu.weight" and not text.startswith("max"):
+            raise ContainerError(f"cgroup {folder}: {name} cannot be set: {refusal}")
 
 
 def group_files(hierarchy: Hierarchy, bounds: LinuxResources) -> Mapping[str, str]:
@@ -111,15 +148,21 @@ def cpu_weight(shares: int) -> int:
     return 1 + ((max(2, shares) - 2) * 9999) // 262142
 
 
-def _delegate(top: Path, folder: Path) -> None:
-    """Let the groups from the top down to the folder's parent pass their controllers on."""
+def _delegate(top: Path, folder: Path) -> str:
+    """Let the groups from the top down to the folder pass their controllers on; return why one
+    does not, "" when all do.
+    """
     passing = [top, *reversed([p for p in folder.parents if top in p.parents]), folder]
     for place in passing:
         present = _controllers(place)
         wanted = [f"+{name}" for name in _CONTROLLERS_V2 if name in present]
         control = place / "cgroup.subtree_control"
         if wanted and not {name[1:] for name in wanted} <= _passed_on(control):
-            control.write_text(" ".join(wanted))
+            try:
+                control.write_text(" ".join(wanted))
+            except OSError as error:
+                return f"{control}: {error.strerror}"
+    return ""
 
 
 def _passed_on(control: Path) -> set[str]:

@@ -194,5 +194,9 @@ def read_outcome(folder: Path, container_id: str) -> Outcome | None:
     # conmon leaves a file of this name when the kernel's memory limit killed the container.
     if (folder / "oom").exists():
         return Outcome(exit_code=code, reason=OOM_KILLED, finished_at=finished)
-    reason = "Completed" if code == 0 else "Error"
-    return Outcome(exit_code=code, reason=reason, finished_at=finished)
+    return Outcome(exit_code=code, reason=reason_of(code), finished_at=finished)
+
+
+def reason_of(exit_code: int) -> str:
+    """Return the reason of a container that ended by itself."""
+    return "Completed" if exit_code == 0 else "Error"

@@ -20,6 +20,9 @@ from netlab.runtime.cri import ContainerSecurity
 
 _SYS_OPENAT2: Final = 437
 _RESOLVE_IN_ROOT: Final = 0x10
+# containerd's and Kubernetes' bound.
+_LARGEST_ID: Final = (1 << 31) - 1
+_DIGITS_MAX: Final = 20
 LARGEST_FILE_BYTES: Final = 1 << 20
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -54,7 +57,7 @@ def process_user(security: ContainerSecurity, image_user: str, accounts: Account
 
     Raises: ContainerError when the image names a user or group that it does not have.
     """
-    name, _, group_name = image_user.partition(":")
+    name, _, group_name = image_user.strip().partition(":")
     if security.uid is not None:
         # a number of the pod's: the image's group belongs to the image's user
         name, group_name = str(security.uid), ""
@@ -72,26 +75,39 @@ def process_user(security: ContainerSecurity, image_user: str, accounts: Account
 def _find_user(name: str, accounts: Accounts) -> tuple[int, int, str]:
     """Return (uid, primary gid, login name); a number that has no entry has group 0."""
     for fields in _entries(accounts.passwd, 4):
-        if name in (fields[0], fields[2]) and fields[2].isdigit() and fields[3].isdigit():
-            return int(fields[2]), int(fields[3]), fields[0]
-    if name.isdigit():
-        return int(name), 0, ""
+        uid, gid = _number(fields[2]), _number(fields[3])
+        if name in (fields[0], fields[2]) and uid is not None and gid is not None:
+            return uid, gid, fields[0]
+    number = _number(name)
+    if number is not None:
+        return number, 0, ""
     raise ContainerError(f"unable to find user {name}: no matching entries in passwd file")
 
 
 def _find_group(name: str, accounts: Accounts) -> int:
     for fields in _entries(accounts.group, 3):
-        if name in (fields[0], fields[2]) and fields[2].isdigit():
-            return int(fields[2])
-    if name.isdigit():
-        return int(name)
+        gid = _number(fields[2])
+        if name in (fields[0], fields[2]) and gid is not None:
+            return gid
+    number = _number(name)
+    if number is not None:
+        return number
     raise ContainerError(f"unable to find group {name}: no matching entries in group file")
 
 
 def _groups_of(login: str, accounts: Accounts) -> Iterator[int]:
     for fields in _entries(accounts.group, 4):
-        if login in fields[3].split(",") and fields[2].isdigit():
-            yield int(fields[2])
+        gid = _number(fields[2])
+        if login in fields[3].split(",") and gid is not None:
+            yield gid
+
+
+def _number(text: str) -> int | None:
+    """Return a user's or group's number; None for a name and for what is out of range."""
+    if not (text.isascii() and text.isdigit()) or len(text) > _DIGITS_MAX:
+        return None
+    number = int(text)
+    return number if number <= _LARGEST_ID else None
 
 
 def _entries(text: str, least: int) -> Iterator[list[str]]:

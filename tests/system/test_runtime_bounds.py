@@ -25,6 +25,9 @@ pytestmark = [
 ]
 
 MIB = 1 << 20
+IS_V2 = Path("/sys/fs/cgroup/cgroup.controllers").exists()
+MEMORY_LIMIT = "memory.max" if IS_V2 else "memory.limit_in_bytes"
+QUOTA = "cpu.max" if IS_V2 else "cpu.cfs_quota_us"
 BUSY = ("sh", "-c", "while :; do :; done")
 TAKE_MEMORY = "x=a; while :; do x=$x$x; done"
 
@@ -53,11 +56,15 @@ async def test_the_bound_of_a_pod_holds_for_its_containers_together(lab):
     async with lab.runtime() as runtime:
         pod = replace(lab.sandbox(), resources=LinuxResources(memory_limit_bytes=30 * MIB))
         sandbox = await runtime.run_sandbox(pod)
-        container = await start(runtime, sandbox, lab.container("sh", "-c", TAKE_MEMORY))
-        ended = await until_exited(runtime, container)
+        modest = await start(runtime, sandbox, lab.container("sleep", "99", name="modest"))
+        greedy = await start(runtime, sandbox, lab.container("sh", "-c", TAKE_MEMORY))
+        ended = await until_exited(runtime, greedy)
         assert (ended.reason, ended.exit_code) == ("OOMKilled", 137)
         (status,) = await runtime.list_sandboxes()
         assert status.phase is ContainerPhase.RUNNING
+        assert (await state_of(runtime, modest)).phase is ContainerPhase.RUNNING
+        await runtime.stop_container(modest, grace_period_s=0)
+        assert (await until_exited(runtime, modest)).reason == "Error"
 
 
 async def test_a_killed_container_is_not_oom_killed(lab):
@@ -77,7 +84,14 @@ async def test_processor_time_is_bounded_measured_and_changed(lab):
         container = await start(runtime, sandbox, lab.container(*BUSY, resources=bounds))
         assert await cores(runtime, container) < 0.2
         await runtime.update_resources(container, replace(bounds, cpu_quota_us=50_000))
-        assert 0.25 < await cores(runtime, container) < 0.6
+        assert 0.15 < await cores(runtime, container) < 0.6
+        more = replace(bounds, cpu_quota_us=0, memory_limit_bytes=40 * MIB)
+        await runtime.update_resources(container, more)
+        assert group_file(lab, f"podu1/{container}", QUOTA).startswith(("-1", "max"))
+        assert group_file(lab, f"podu1/{container}", MEMORY_LIMIT) == str(40 * MIB)
+        for limit_bytes in (90 * MIB, 30 * MIB):
+            await runtime.update_resources(container, replace(more, memory_limit_bytes=limit_bytes))
+            assert group_file(lab, f"podu1/{container}", MEMORY_LIMIT) == str(limit_bytes)
         usage = await runtime.usage()
         assert usage[sandbox].cpu_ns >= usage[container].cpu_ns > 0
         assert usage[container].memory_bytes > 0
@@ -116,16 +130,10 @@ async def test_a_pods_group_has_its_bounds_and_takes_new_ones(lab):
     bounds = LinuxResources(cpu_shares=512, cpu_quota_us=20_000, memory_limit_bytes=64 * MIB)
     async with lab.runtime() as runtime:
         sandbox = await runtime.run_sandbox(replace(lab.sandbox(), resources=bounds))
-        limit = "memory.max" if is_v2() else "memory.limit_in_bytes"
-        quota = ("cpu.max", "20000 100000") if is_v2() else ("cpu.cfs_quota_us", "20000")
-        assert group_file(lab, "podu1", limit) == str(64 * MIB)
-        assert group_file(lab, "podu1", quota[0]) == quota[1]
+        assert group_file(lab, "podu1", MEMORY_LIMIT) == str(64 * MIB)
+        assert group_file(lab, "podu1", QUOTA) in ("20000", "20000 100000")
         container = await start(runtime, sandbox, lab.container(*BUSY))
         assert await cores(runtime, container) < 0.35
-
-
-def is_v2():
-    return Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
 
 async def test_scores_for_the_memory_killer(lab):

@@ -5,10 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from netlab.errors import ContainerError
 from netlab.runtime.cgroups import Hierarchy
 from netlab.runtime.cri import GroupUsage, LinuxResources
-from netlab.runtime.limits import bound_group, cpu_weight, group_files, oci_resources
-from netlab.runtime.usage import read_usage
+from netlab.runtime.limits import (
+    bound_group,
+    cpu_weight,
+    group_files,
+    oci_changes,
+    oci_resources,
+)
+from netlab.runtime.usage import oom_kills, read_usage
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BOUNDS = LinuxResources(
@@ -147,3 +154,47 @@ def test_usage_of_version_2(v2: list[Hierarchy]) -> None:
 def test_a_group_that_is_gone_uses_nothing(v1: list[Hierarchy], v2: list[Hierarchy]) -> None:
     assert read_usage(v1, "/g", NOW) is None
     assert read_usage(v2, "/g", NOW) is None
+
+
+def test_there_is_no_swap_where_it_can_be_bounded(
+    v1: list[Hierarchy], v2: list[Hierarchy], tmp_path: Path
+) -> None:
+    (tmp_path / "memory" / "memory.memsw.limit_in_bytes").write_text("0")
+    for hierarchies in (v1, v2):
+        assert oci_resources(BOUNDS, hierarchies)["memory"] == {
+            "limit": 10 << 20,
+            "swap": 10 << 20,
+        }
+
+
+def test_an_update_lifts_what_is_bounded_no_more(v1: list[Hierarchy], v2: list[Hierarchy]) -> None:
+    bounds = LinuxResources(cpu_shares=99)
+    assert oci_changes(bounds, v1) == {
+        "cpu": {"shares": 99, "quota": -1, "period": 100000},
+        "memory": {"limit": -1},
+    }
+    assert oci_changes(bounds, v2)["memory"] == {"limit": -1, "swap": -1}
+    assert oci_changes(BOUNDS, v1) == oci_resources(BOUNDS, v1)
+    assert oci_changes(bounds, []) == {}
+
+
+def test_kills_for_want_of_memory(v1: list[Hierarchy], v2: list[Hierarchy]) -> None:
+    for hierarchy, name, text in (
+        (v1[2], "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
+        (v2[0], "memory.events", "low 0\nmax 9\noom 3\noom_kill 2\n"),
+    ):
+        folder = hierarchy.mount_point / "netlab" / "c"
+        assert oom_kills([hierarchy], "/netlab/c") is None
+        folder.mkdir(parents=True)
+        (folder / name).write_text(text)
+        assert oom_kills([hierarchy], "/netlab/c") == 2
+
+
+def test_version_2_that_passes_nothing_on_bounds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("cpu memory pids")
+    (tmp_path / "cgroup.subtree_control").mkdir()
+    hierarchies = [Hierarchy(tmp_path, frozenset())]
+    bound_group(hierarchies, "/netlab/p", LinuxResources(cpu_shares=2))
+    assert (tmp_path / "netlab" / "p").is_dir()
+    with pytest.raises(ContainerError, match=r"memory\.max cannot be set: .*subtree_control"):
+        bound_group(hierarchies, "/netlab/p", LinuxResources(memory_limit_bytes=1))

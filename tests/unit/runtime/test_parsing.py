@@ -1,5 +1,6 @@
 """What is read from the kernel, the OCI runtimes and conmon."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,20 @@ def test_conmons_command_line():
     assert pairs["--runtime-arg"] == "--root=/oci"
     assert "k8s-file:/log" in argv
     assert not {"--terminal", "--stdin"} & set(argv)
+
+
+@pytest.mark.parametrize(
+    ("stdin", "ends_with_client", "options"),
+    [
+        pytest.param(False, False, set(), id="no input"),
+        pytest.param(True, False, {"--stdin", "--leave-stdin-open"}, id="input that stays"),
+        pytest.param(True, True, {"--stdin"}, id="input that ends with a client"),
+        pytest.param(False, True, set(), id="nothing to end"),
+    ],
+)
+def test_a_containers_input(stdin, ends_with_client, options):
+    job = replace(JOB, stdin=stdin, stdin_ends_with_client=ends_with_client)
+    assert {"--stdin", "--leave-stdin-open"} & set(conmon_argv(job)) == options
 
 
 def test_conmons_report(tmp_path):

@@ -96,6 +96,28 @@ def test_unknown_names_are_refused(image: str) -> None:
         process_user(ContainerSecurity(), image, ACCOUNTS)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("web:x:\u00b2:1::/:/bin/sh", id="a digit that is no number"),
+        pytest.param("web:x:-1:1::/:/bin/sh", id="below zero"),
+        pytest.param("web:x:4294967296:1::/:/bin/sh", id="beyond what there is"),
+        pytest.param(f"web:x:{'9' * 9999}:1::/:/bin/sh", id="without end"),
+        pytest.param("web:x:1", id="cut off"),
+        pytest.param("#web:x:1:1::/:/bin/sh", id="a comment"),
+    ],
+)
+def test_accounts_that_are_none(line: str) -> None:
+    with pytest.raises(ContainerError, match="unable to find user web"):
+        process_user(ContainerSecurity(), "web", Accounts(passwd=f"{line}\n"))
+
+
+@pytest.mark.parametrize("image", ["4294967296", "0x10", "-1", "1:99999999999"])
+def test_numbers_out_of_range_are_refused(image: str) -> None:
+    with pytest.raises(ContainerError, match=r"unable to find (user|group)"):
+        process_user(ContainerSecurity(), image, ACCOUNTS)
+
+
 def test_accounts_are_read_inside_the_image(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "etc").mkdir(parents=True)
