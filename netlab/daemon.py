@@ -29,7 +29,7 @@ import uvloop
 from netlab.api.kinds import BY_KIND
 from netlab.api.streams import NodeConnection
 from netlab.apiserver.assembly import ControlPlane, assemble
-from netlab.apiserver.bootstrap import ensure_system_objects
+from netlab.apiserver.bootstrap import ensure_system_objects, keep_kubernetes_service
 from netlab.apiserver.expiry import run_event_expiry
 from netlab.apiserver.information import Check
 from netlab.apiserver.local import LocalClient
@@ -189,14 +189,16 @@ class Daemon:
         parts = self._build(plane, pki)
         self._parts = parts
         async with parts.runtime, asyncio.TaskGroup() as group:
-            group.create_task(run_event_expiry(_client(plane, "apiserver"), self._clock))
+            apiserver = _client(plane, "apiserver")
+            group.create_task(run_event_expiry(apiserver, self._clock))
+            group.create_task(keep_kubernetes_service(apiserver, self._config, self._clock))
             group.create_task(parts.controllers.run())
             group.create_task(parts.scheduler.run())
             group.create_task(parts.kubelet.run())
             group.create_task(parts.provisioner.run())
             group.create_task(parts.proxy.run())
             group.create_task(parts.network.guard(self._clock))
-            await _ensure_objects(_client(plane, "apiserver"), self._config)
+            await _ensure_objects(apiserver, self._config)
             await self._wait_until_ready(parts, started_s)
             self._progress.ready()
 

@@ -114,9 +114,10 @@ class NodeConnection(Protocol):
         """Return the streams of the container's own process; ``close`` only detaches."""
         ...
 
-    async def dial_pod(self, namespace: str, pod: str, port: int) -> ByteStream:
+    async def dial_pod(self, namespace: str, pod: str, port: int, *, uid: str) -> ByteStream:
         """Connect to 127.0.0.1:port (then ::1) inside the pod's network namespace, as port-forward
-        does. Raises ApiError when nothing listens.
+        does. uid: of the pod meant; a later one of the same name is another pod. Raises ApiError
+        when nothing listens.
         """
         ...
 

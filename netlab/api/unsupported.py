@@ -39,6 +39,8 @@ _HARMLESS: Final[Mapping[type[View], Mapping[str, Any]]] = {
         "preemptionPolicy": ("PreemptLowerPriority",),
         "os": ({"name": "linux"},),
     },
+    # what admission gives every pod, and a copy of a pod brings back (kubectl debug --copy-to)
+    pods.Toleration: {"tolerationSeconds": (300,)},
     core.ServiceSpec: {"allocateLoadBalancerNodePorts": (True,)},
     containers.ObjectFieldSelector: {"apiVersion": ("v1",)},
     core.ServiceAccount: {"secrets": _ANY},

@@ -1,13 +1,15 @@
 """Makes the objects that every new cluster has before anybody asked for them.
 
 Mirrors kube-apiserver's ``pkg/controlplane`` (system namespaces, the ``kubernetes`` Service and its
-endpoint reconciler). Running it again changes nothing, or follows a changed address.
+endpoint reconciler). Running it again changes nothing, or follows a changed address. As there, the
+Service comes back when somebody deletes it (``kubectl delete svc --all``), within ten seconds.
 
 The default service accounts and ``kube-root-ca.crt`` are controllers' work.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -23,12 +25,17 @@ from netlab.api.kinds import (
 from netlab.api.storage_marks import DEFAULT_CLASS, LOCAL_PATH, WAIT_FOR_CONSUMER
 from netlab.api.view import Object
 from netlab.client.interface import Client
+from netlab.clock import Clock
 from netlab.config import LabConfig
-from netlab.errors import ApiError, is_already_exists, is_not_found
+from netlab.errors import ApiError, NetlabError, is_already_exists, is_not_found
+
+log = logging.getLogger(__name__)
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 KUBERNETES = "kubernetes"
 HTTPS_PORT = 443
+KEEP_INTERVAL_S = 10.0
+"""Between two looks at the Service; upstream's reconciler looks as often."""
 
 
 async def ensure_system_objects(client: Client, config: LabConfig) -> None:
@@ -40,6 +47,14 @@ async def ensure_system_objects(client: Client, config: LabConfig) -> None:
     for name in SYSTEM_NAMESPACES:
         await _ensure(client, NAMESPACE, None, {"metadata": {"name": name}})
     await _ensure(client, STORAGE_CLASS, None, _storage_class())
+    await ensure_kubernetes_service(client, config)
+
+
+async def ensure_kubernetes_service(client: Client, config: LabConfig) -> None:
+    """Make Service default/kubernetes with the API server behind it.
+
+    Raises: ApiError when something else has taken the Service's address.
+    """
     await _ensure_service(client, config)
     await _ensure(client, ENDPOINTS, "default", _endpoints(config), _differs_in("subsets"))
     await _ensure(
@@ -49,6 +64,16 @@ async def ensure_system_objects(client: Client, config: LabConfig) -> None:
         _endpoint_slice(config),
         _differs_in("endpoints", "ports"),
     )
+
+
+async def keep_kubernetes_service(client: Client, config: LabConfig, clock: Clock) -> None:
+    """Bring Service default/kubernetes back when it is deleted or changed, until cancelled."""
+    while True:
+        await clock.sleep(KEEP_INTERVAL_S)
+        try:
+            await ensure_kubernetes_service(client, config)
+        except NetlabError as error:
+            log.warning("keep Service default/%s: %s", KUBERNETES, error)
 
 
 async def _ensure(

@@ -162,7 +162,8 @@ class StreamHandlers:
         )
 
         async def dial(port: int) -> ByteStream:
-            return await connection.dial_pod(target.namespace, target.name, port)
+            uid = pod["metadata"]["uid"]
+            return await connection.dial_pod(target.namespace, target.name, port, uid=uid)
 
         if upgrade.carrier is Carrier.SPDY:
             taken = await switch_protocols(request, spdy_headers(upgrade))

@@ -37,6 +37,7 @@ CLUSTER: dict[str, tuple[str, str]] = {
     "attach": ("netlab.cli.attach", "Attach to a running container"),
     "port-forward": ("netlab.cli.port_forward", "Let local ports lead into a pod"),
     "cp": ("netlab.cli.cp", "Copy files from and to a container"),
+    "debug": ("netlab.cli.debug", "Add a container to a pod, to look around in it"),
     "wait": ("netlab.cli.wait", "Wait until objects are in a state"),
     "top": ("netlab.cli.top", "Show the CPU and memory in use"),
     "explain": ("netlab.cli.explain", "Tell what a field means"),

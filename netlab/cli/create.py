@@ -126,7 +126,7 @@ COMMAND = Group(
         _run,
         usage="-f FILE | KIND NAME [OPTIONS]",
         text="Create objects from manifests, or from options: namespace, configmap, secret, "
-        "deployment,\nservice, serviceaccount, token.",
+        "deployment,\nservice, serviceaccount, quota, token.",
         flags=FLAGS,
         examples=(
             "create -f pod.yml",
@@ -148,6 +148,8 @@ COMMAND = Group(
         "svc": ("netlab.cli.create_service", "SERVICE"),
         "serviceaccount": ("netlab.cli.create_typed", "SERVICE_ACCOUNT"),
         "sa": ("netlab.cli.create_typed", "SERVICE_ACCOUNT"),
+        "quota": ("netlab.cli.create_typed", "QUOTA"),
+        "resourcequota": ("netlab.cli.create_typed", "QUOTA"),
         "token": ("netlab.cli.create_typed", "TOKEN"),
     },
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 from netlab.cli.create_typed import TYPED_FLAGS, create_typed, exactly_one_name
@@ -23,6 +24,8 @@ DATA_FLAGS = (
     Flag("from-env-file", "strings", help="File of KEY=VALUE lines."),
     Flag("append-hash", "bool", help="Not supported by netlab."),
 )
+
+DOCKER_HUB = "https://index.docker.io/v1/"
 
 
 def read_data(parsed: Parsed) -> dict[str, bytes]:
@@ -134,8 +137,28 @@ def _create_tls(session: Session, parsed: Parsed) -> int:
     return _create_secret(session, parsed, "kubernetes.io/tls", data, name)
 
 
+def _create_docker_registry(session: Session, parsed: Parsed) -> int:
+    name = exactly_one_name(parsed)
+    kind = "kubernetes.io/dockerconfigjson"
+    if parsed["from-file"]:
+        values = [value for _, value in _files(parsed)]
+        return _create_secret(session, parsed, kind, {".dockerconfigjson": values[-1]}, name)
+    user, password = parsed["docker-username"], parsed["docker-password"]
+    if not user or not password:
+        raise UsageError(
+            "either --from-file or the combination of --docker-username, --docker-password and "
+            "--docker-server is required"
+        )
+    entry = {"username": user, "password": password}
+    if parsed["docker-email"]:
+        entry["email"] = parsed["docker-email"]
+    entry["auth"] = base64.b64encode(f"{user}:{password}".encode()).decode()
+    text = json.dumps({"auths": {parsed["docker-server"]: entry}}, separators=(",", ":"))
+    return _create_secret(session, parsed, kind, {".dockerconfigjson": text.encode()}, name)
+
+
 def _refuse(session: Session, parsed: Parsed) -> int:
-    raise UsageError("say which kind of secret to create: generic or tls")
+    raise UsageError("say which kind of secret to create: generic, tls or docker-registry")
 
 
 CONFIG_MAP = Command(
@@ -159,9 +182,29 @@ TLS = Command(
     text="Create a secret from a certificate and its key.",
     flags=(*TYPED_FLAGS, Flag("cert", help="Certificate file."), Flag("key", help="Key file.")),
 )
+DOCKER_REGISTRY = Command(
+    "create secret docker-registry",
+    _create_docker_registry,
+    usage="NAME --docker-server=HOST --docker-username=USER --docker-password=PASSWORD",
+    text="Create a secret by which images are pulled.",
+    flags=(
+        *TYPED_FLAGS,
+        Flag("docker-server", default=DOCKER_HUB, help="The registry."),
+        Flag("docker-username", help="The user."),
+        Flag("docker-password", help="The password."),
+        Flag("docker-email", help="The user's address."),
+        Flag("from-file", "array", help="A file in the form of .docker/config.json."),
+    ),
+)
 SECRET = Group(
-    Command("create secret", _refuse, usage="generic|tls NAME", text="Create a secret."),
+    Command(
+        "create secret",
+        _refuse,
+        usage="generic|tls|docker-registry NAME",
+        text="Create a secret.",
+    ),
     {
+        "docker-registry": ("netlab.cli.create_data", "DOCKER_REGISTRY"),
         "generic": ("netlab.cli.create_data", "GENERIC"),
         "tls": ("netlab.cli.create_data", "TLS"),
     },

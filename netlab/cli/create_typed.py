@@ -207,3 +207,41 @@ TOKEN = Command(
         Flag("duration", "duration", help="How long the token shall be valid."),
     ),
 )
+
+
+def _create_quota(session: Session, parsed: Parsed) -> int:
+    name = exactly_one_name(parsed)
+    spec: dict[str, Any] = {}
+    hard: dict[str, str] = {}
+    for pair in (parsed["hard"] or "").split(","):
+        if not pair:
+            continue
+        resource, equals, amount = pair.partition("=")
+        if not equals or not resource:
+            raise UsageError(f"invalid argument syntax {pair}, expected <resource>=<value>")
+        hard[resource] = amount
+    if hard:
+        spec["hard"] = hard
+    if parsed["scopes"]:
+        spec["scopes"] = parsed["scopes"].split(",")
+    obj = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"creationTimestamp": None, "name": name},
+        "spec": spec,
+        "status": {},
+    }
+    return create_typed(session, parsed, "resourcequota", obj)
+
+
+QUOTA = Command(
+    "create quota",
+    _create_quota,
+    usage="NAME [--hard=RESOURCE=AMOUNT,…] [--scopes=SCOPE,…]",
+    text="Create a bound on what a namespace uses altogether.",
+    flags=(
+        *TYPED_FLAGS,
+        Flag("hard", help="RESOURCE=AMOUNT pairs, with commas."),
+        Flag("scopes", help="Which pods it counts, with commas."),
+    ),
+)

@@ -21,13 +21,15 @@ from netlab.cli.lessons import (
 from netlab.errors import UsageError
 from netlab.scenario.model import Exercise, load_scenario
 
+_MISSING = {"en": "{} of {} not reached yet", "es": "aún no se ha alcanzado {} de {}"}
+
 
 @click.group("exercise", short_help="Exercises: something is broken; mend it.")
 def exercise() -> None:
-    r"""Exercises: start breaks something, you mend it, check says whether you did.
+    """Exercises: start breaks something, you mend it, check says whether you did.
 
-    \b
     netlab exercise start probe-port
+
     netlab exercise check probe-port
     """
 
@@ -80,7 +82,7 @@ def check(exercise_name: str, name: str, lang: str | None, client: str, wait: bo
             mark = click.style("✗", fg="red") if outcome.problems else "✓"
             click.echo(f" {mark} {step.say[language].strip()}")
     if missing:
-        click.echo(f"{missing} of {len(found.goal)} not reached yet")
+        click.echo(_MISSING[language].format(missing, len(found.goal)))
         sys.exit(1)
 
 

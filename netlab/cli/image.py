@@ -177,17 +177,19 @@ def inspect(store: ImageStore, name: str) -> None:
     except ImageError:
         own = own_images(store)
         reference = parse_reference(name)
-        info, unpacked = own.find(reference), None
+        info, process = own.find(reference), own.config(reference)
         if info is None:
             raise
         (row, *_) = _built_in_rows(info)
+        told = row.as_json()
     else:
         (row, *_) = _stored_rows(stored, set())
-        unpacked = None if stored.recipe else store.config(stored)
-    told = row.as_json()
-    if unpacked is not None:
-        process = unpacked.process
-        told["platform"] = unpacked.platform
+        told = row.as_json()
+        config = None if stored.recipe else store.config(stored)
+        process = config.process if config is not None else None
+        if config is not None:
+            told["platform"] = config.platform
+    if process is not None:
         told["config"] = {
             "entrypoint": list(process.entrypoint),
             "cmd": list(process.cmd),

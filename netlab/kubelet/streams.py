@@ -107,13 +107,15 @@ class KubeletConnection:
         except ContainerError as error:
             raise ApiError(500, "InternalError", str(error)) from error
 
-    async def dial_pod(self, namespace: str, pod: str, port: int) -> ByteStream:
+    async def dial_pod(self, namespace: str, pod: str, port: int, *, uid: str) -> ByteStream:
         """Connect to a port of localhost inside the pod.
 
         Raises: ApiError NotFound for an unknown pod, InternalError when it has no sandbox or
         nothing listens.
         """
         worker = self._worker(namespace, pod)
+        if worker.identity.uid != uid:  # the pod is gone, and another has taken its name
+            raise _not_found_pod(pod)
         sandbox = self._parts.inventory.snapshot.pod(worker.identity.uid).sandbox
         if sandbox is None:
             observed = (await self._parts.inventory.refresh()).pod(worker.identity.uid)
@@ -155,10 +157,13 @@ class KubeletConnection:
     def _worker(self, namespace: str, pod: str) -> PodWorker:
         worker = self._find_worker(namespace, pod)
         if worker is None:
-            raise ApiError(
-                404, "NotFound", f'pods "{pod}" not found', {"name": pod, "kind": POD.plural}
-            )
+            raise _not_found_pod(pod)
         return worker
+
+
+def _not_found_pod(pod: str) -> ApiError:
+    message = f'pods "{pod}" not found'
+    return ApiError(404, "NotFound", message, {"name": pod, "kind": POD.plural})
 
 
 def running_container(

@@ -156,6 +156,16 @@ class BuiltInImages:
             {parse_reference(name).familiar for i in self._images for name in i.recipe.names}
         )
 
+    def config(self, reference: ImageReference) -> ImageConfig | None:
+        """Return how an image's process is started; None: not a built-in image."""
+        image = self._match(reference)
+        return None if image is None else _config(image.recipe)
+
+    def tags(self, reference: ImageReference) -> list[str]:
+        """The tags there are of a name that exists, in order; none where any tag does."""
+        repository = reference.repository
+        return sorted(tag for name, tag in self._by_name if name == repository and tag)
+
     def pause_layer(self) -> Path:
         """Return the root folder of every sandbox."""
         folder = self._base_folder(RootKind.PAUSE)

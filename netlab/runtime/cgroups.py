@@ -13,7 +13,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,9 @@ from netlab.errors import ContainerError
 # after this long sits a process in uninterruptible sleep.
 _EMPTY_TIMEOUT_S = 5.0
 _POLL_S = 0.002
+# Then what keeps killed processes from running, and so from ending, is taken away.
+_UNHINDERED_AFTER_S = 0.1
+_FREE: Mapping[str, str] = {"cpu.cfs_quota_us": "-1", "cpu.max": "max", "freezer.state": "THAWED"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +105,47 @@ def process_ids(hierarchies: Sequence[Hierarchy], group: str) -> set[int]:
 def kill_processes(hierarchies: Sequence[Hierarchy], group: str) -> None:
     """End every process in a group and below, and wait until none is left.
 
+    A group that owes the kernel processor time (what is used inside system calls is charged, but
+    not held back) gets none until it has paid, for minutes: its bound is lifted meanwhile. So is
+    that of its pod, which is put back afterwards, for other containers may live on. A frozen group
+    is thawed.
+
     Raises: ContainerError when processes remain.
     """
-    deadline = time.monotonic() + _EMPTY_TIMEOUT_S
-    while pids := process_ids(hierarchies, group):
-        _signal_all(pids, signal.SIGKILL)
-        if time.monotonic() > deadline:
-            raise ContainerError(f"cgroup {group}: processes {sorted(pids)} do not end")
-        time.sleep(_POLL_S)
+    begun = time.monotonic()
+    hindered = True
+    with contextlib.ExitStack() as bounds:
+        while pids := process_ids(hierarchies, group):
+            _signal_all(pids, signal.SIGKILL)
+            waited_s = time.monotonic() - begun
+            if waited_s > _EMPTY_TIMEOUT_S:
+                raise ContainerError(f"cgroup {group}: processes {sorted(pids)} do not end")
+            if hindered and waited_s > _UNHINDERED_AFTER_S:
+                bounds.callback(_write_back, _free(hierarchies, group))
+                hindered = False
+            time.sleep(_POLL_S)
+
+
+def _free(hierarchies: Sequence[Hierarchy], group: str) -> Mapping[Path, str]:
+    """Let a group, what is below it and its pod run freely; return what the pod's files held."""
+    held: dict[Path, str] = {}
+    for hierarchy in hierarchies:
+        folder = _folder(hierarchy, group)
+        pod = (folder.parent,) if folder.parent.name.startswith("pod") else ()
+        for place in (*pod, *_tree(folder)):
+            for file in (place / name for name in _FREE):
+                with contextlib.suppress(OSError):
+                    before = file.read_text().strip()
+                    file.write_text(_FREE[file.name])
+                    if place in pod:
+                        held[file] = before
+    return held
+
+
+def _write_back(held: Mapping[Path, str]) -> None:
+    for file, text in held.items():
+        with contextlib.suppress(OSError):  # the pod may be gone by now
+            file.write_text(text)
 
 
 def kill_session(hierarchies: Sequence[Hierarchy], group: str, leader: int) -> None:

@@ -142,14 +142,21 @@ class Images:
 
     def _refusal(self, reference: ImageReference) -> str:
         familiar = f"{reference.familiar}:{reference.tag}" if reference.tag else str(reference)
-        close = difflib.get_close_matches(reference.familiar, self._built_in.familiar_names, n=2)
-        hint = f"; netlab itself has {' and '.join(close)}" if close else ""
+        hint = self._close_names(reference)
         return (
             f'failed to pull and unpack image "{reference}": not on this machine, and this lab '
             "asks only registries on its own loopback; load its archive, or run: "
             f"sudo netlab image pull {familiar}"
             f"{hint}"
         )
+
+    def _close_names(self, reference: ImageReference) -> str:
+        """Tell which built-in images the user may have meant: other tags, or like names."""
+        if tags := self._built_in.tags(reference):
+            return f"; netlab itself has {reference.familiar} with tag {', '.join(tags)}"
+        names = self._built_in.familiar_names
+        close = difflib.get_close_matches(reference.familiar, names, n=2)
+        return f"; netlab itself has {' and '.join(close)}" if close else ""
 
     @contextlib.asynccontextmanager
     async def _turn(self, reference: ImageReference) -> AsyncIterator[None]:

@@ -104,6 +104,8 @@ hosts: files dns
 services: files
 protocols: files
 """
+# The prompt of Debian's images, root@POD:/#; without it bash only tells its version.
+_BASHRC = "PS1='\\u@\\h:\\w\\$ '\n"
 _OS_RELEASE = """ID=netlab
 NAME="netlab"
 PRETTY_NAME="netlab built-in image"
@@ -143,6 +145,7 @@ def base_entries(kind: RootKind, host: HostParts) -> list[Entry]:
     if kind in _OF_HOST:
         entries += [Link(name, f"usr/{name}") for name in ("bin", "lib", "lib32", "lib64", "sbin")]
         entries += [_loader_cache(), Directory("etc/alternatives")]
+        entries.append(TextFile("etc/bash.bashrc", _BASHRC))
         entries += [Link(f"etc/alternatives/{name}", to) for name, to in host.alternatives]
         return entries
     entries += _busybox_entries(host)

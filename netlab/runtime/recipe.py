@@ -44,7 +44,7 @@ from netlab.errors import ImageError
 from netlab.runtime.cri import Mount
 
 # Part of every digest: raise it when the curated roots of layout.py change.
-LAYOUT_VERSION = 4
+LAYOUT_VERSION = 5
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

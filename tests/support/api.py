@@ -85,7 +85,7 @@ class FakeNode:
         self.processes.append(process)
         return process
 
-    async def dial_pod(self, namespace, pod, port):
+    async def dial_pod(self, namespace, pod, port, *, uid):
         self.asked.append((namespace, pod, port))
         try:
             return await self.dial("127.0.0.1", port)

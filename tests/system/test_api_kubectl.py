@@ -233,10 +233,6 @@ async def test_logs_and_exec(kubectl):
     await kubectl.lab.make_pod("p1")
     assert await kubectl("logs", "p1") == "one\ntwo"
     assert "previous terminated container" in await kubectl.fails("logs", "p1", "--previous")
-    if kubectl.version < "1.30":
-        error = await kubectl.fails("exec", "p1", "--", "echo", "hi")
-        assert "use kubectl 1.30 or newer" in error
-        return
     assert await kubectl("exec", "p1", "--", "echo", "hi") == "echo hi"
     assert "data" in await kubectl("exec", "-i", "p1", "--", "cat", stdin="data")
     done = await kubectl.raw("exec", "p1", "--", "exit", "3")

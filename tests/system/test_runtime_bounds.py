@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +42,13 @@ def group_file(lab, pod, name):
     pytest.fail(f"no control group has {name}")
 
 
+async def until_members(lab, group, count):
+    """Return when a group below the lab's has so many processes."""
+    async with asyncio.timeout(30):
+        while len(group_file(lab, group, "cgroup.procs").split()) < count:
+            await asyncio.sleep(0.05)
+
+
 async def test_too_much_memory_is_oom_killed_and_a_new_daemon_knows_it(lab):
     async with lab.runtime() as runtime:
         sandbox = await runtime.run_sandbox(lab.sandbox())
@@ -75,6 +83,34 @@ async def test_a_killed_container_is_not_oom_killed(lab):
         await runtime.stop_container(container, grace_period_s=0)
         ended = await until_exited(runtime, container)
         assert (ended.reason, ended.exit_code) == ("Error", 137)
+
+
+async def test_those_without_processor_time_are_killed_all_the_same(lab):
+    async with lab.runtime() as runtime:
+        pod = replace(lab.sandbox(), resources=LinuxResources(cpu_quota_us=2000))
+        sandbox = await runtime.run_sandbox(pod)
+        bounds = LinuxResources(cpu_quota_us=1000)
+        await start(runtime, sandbox, lab.container("sleep", "99", name="neighbour"))
+        many = "for i in $(seq 60); do (while :; do :; done) & done; wait"
+        crowd = await start(runtime, sandbox, lab.container("sh", "-c", many, resources=bounds))
+        await until_members(lab, f"podu1/{crowd}", 60)
+        begun = time.monotonic()
+        await runtime.stop_container(crowd, grace_period_s=0)
+        assert time.monotonic() - begun < 2
+        assert group_file(lab, "podu1", QUOTA).startswith("2000")
+
+
+@pytest.mark.skipif(IS_V2, reason="version 2 kills frozen processes by itself")
+async def test_a_frozen_container_is_killed(lab):
+    async with lab.runtime() as runtime:
+        sandbox = await runtime.run_sandbox(lab.sandbox())
+        frozen = await start(runtime, sandbox, lab.container("sleep", "99"))
+        for hierarchy in host_hierarchies():
+            state = hierarchy.mount_point / f"netlab/{lab.name}/podu1/{frozen}/freezer.state"
+            if state.exists():
+                state.write_text("FROZEN")
+        await runtime.stop_container(frozen, grace_period_s=0)
+        assert (await until_exited(runtime, frozen)).exit_code == 137
 
 
 async def test_processor_time_is_bounded_measured_and_changed(lab):

@@ -46,6 +46,11 @@ DESCRIBERS = {
     "configmaps": ("netlab.cli.describe.small", "describe_config_map"),
     "secrets": ("netlab.cli.describe.small", "describe_secret"),
     "serviceaccounts": ("netlab.cli.describe.small", "describe_service_account"),
+    "limitranges": ("netlab.cli.describe.bounds", "describe_limit_range"),
+    "resourcequotas": ("netlab.cli.describe.bounds", "describe_resource_quota"),
+    "persistentvolumes": ("netlab.cli.describe.storage", "describe_volume"),
+    "persistentvolumeclaims": ("netlab.cli.describe.storage", "describe_claim"),
+    "storageclasses.storage.k8s.io": ("netlab.cli.describe.storage", "describe_class"),
 }
 """Where the describer of a resource is; others are shown field by field."""
 

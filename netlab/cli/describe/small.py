@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 
+from netlab.cli.describe.bounds import add_limits, add_quotas
 from netlab.cli.describe.lines import NONE, rfc1123
 
 TYPE_CHECKING = False
@@ -33,28 +34,13 @@ def describe_namespace(lines: Lines, namespace: dict[str, Any], context: Context
                 ]
             )
         lines.add_table(rows, 1)
-    _add_quotas(lines, context.try_list("resourcequotas", namespace["metadata"]["name"]))
-    if context.try_list("limitranges", namespace["metadata"]["name"]) is not None:
-        lines.add("\nNo LimitRange resource.")
-
-
-def _add_quotas(lines: Lines, quotas: list[dict[str, Any]] | None) -> None:
-    if quotas is None:
-        return  # the server knows no quotas
-    if not quotas:
-        lines.add("\nNo resource quota.")
-        return
-    from netlab.cli.describe.amounts import canonical
-
-    lines.add("\nResource Quotas")
-    for quota in sorted(quotas, key=lambda each: str(each["metadata"]["name"])):
-        lines.add(f"Name:\t{quota['metadata']['name']}", 1)
-        lines.add("Resource\tUsed\tHard", 1)
-        lines.add("--------\t---\t---", 1)
-        status = quota.get("status") or {}
-        hard, used = status.get("hard") or {}, status.get("used") or {}
-        for name in sorted(hard):
-            lines.add(f"{name}\t{canonical(used.get(name, 0))}\t{canonical(hard[name])}", 1)
+    name = namespace["metadata"]["name"]
+    quotas = context.try_list("resourcequotas", name)
+    if quotas is not None:
+        add_quotas(lines, quotas)
+    ranges = context.try_list("limitranges", name)
+    if ranges is not None:
+        add_limits(lines, ranges)
 
 
 def describe_config_map(lines: Lines, config_map: dict[str, Any], context: Context) -> None:

@@ -26,6 +26,11 @@ def paths(kind, obj):
         pytest.param(CONFIG_MAP, {"data": {"a": "b"}}),
         pytest.param(EVENT, {"related": {"name": "x"}, "action": "y"}),
         pytest.param(POD, {"spec": {"affinity": {}, "hostAliases": []}}, id="empty values"),
+        pytest.param(
+            POD,
+            {"spec": {"tolerations": [{"key": "a", "tolerationSeconds": 300}]}},
+            id="what every pod is given",
+        ),
     ],
 )
 def test_no_warning(kind, obj):

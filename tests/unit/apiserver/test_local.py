@@ -18,8 +18,13 @@ from netlab.api.kinds import (
     NAMESPACE,
     POD,
     SERVICE,
+    STORAGE_CLASS,
 )
-from netlab.apiserver.bootstrap import ensure_system_objects
+from netlab.apiserver.bootstrap import (
+    KEEP_INTERVAL_S,
+    ensure_system_objects,
+    keep_kubernetes_service,
+)
 from netlab.apiserver.expiry import expire_events
 from netlab.apiserver.local import LocalClient
 from netlab.apiserver.registry import Registry
@@ -109,6 +114,24 @@ async def test_every_cluster_begins_alike(lab: Any, client: Client):
     piece = await client.get(ENDPOINT_SLICE, "default", "kubernetes")
     assert piece["endpoints"][0]["addresses"] == ["10.100.199.200"]
     assert piece["ports"][0]["port"] == 6443
+
+
+async def test_the_service_of_the_api_comes_back(lab: Any, client: Client):
+    await ensure_system_objects(client, lab.config)
+    keeping = asyncio.create_task(keep_kubernetes_service(client, lab.config, lab.clock))
+    await asyncio.sleep(0)
+    for kind in (SERVICE, ENDPOINTS, ENDPOINT_SLICE):
+        await client.delete(kind, "default", "kubernetes")
+    await client.delete(STORAGE_CLASS, None, "standard")
+    await lab.clock.advance(KEEP_INTERVAL_S)
+    async with asyncio.timeout(2):
+        while not (await client.list(ENDPOINT_SLICE, "default")).items:
+            await asyncio.sleep(0)
+    assert (await client.get(SERVICE, "default", "kubernetes"))["spec"]["clusterIP"] == "10.96.0.1"
+    assert (await client.get(ENDPOINTS, "default", "kubernetes"))["subsets"]
+    assert (await client.list(STORAGE_CLASS)).items == []  # that one is the user's to delete
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
 
 
 async def test_beginning_again_changes_nothing(lab: Any, client: Client):

@@ -79,6 +79,12 @@ def test_formats(run):
     ]
 
 
+def test_inspect_tells_how_a_built_in_image_is_started(run):
+    told = json.loads(run("inspect", "nginx").output)
+    assert told["config"]["cmd"] == ["nginx", "-g", "daemon off;"]
+    assert told["config"]["stopSignal"] == "SIGQUIT"
+
+
 def test_names_go_before_the_image(run):
     assert run("rm", "ana/app:1").output == "Untagged docker.io/ana/app:1\n"
     done = run("rm", "ana/app:2")

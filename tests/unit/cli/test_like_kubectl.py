@@ -33,7 +33,7 @@ DIFFERENT = {
     "apply -f bad.yml": (PLACE, {"code": 1}),
     "create secret": (
         "kubectl prints its help",
-        {"code": 1, "err": "error: say which kind of secret to create: generic or tls\n"},
+        {"code": 1, "err": "error: say which kind of secret to create: generic, tls or docker-registry\n"},
     ),
     "create secret generic s2 --from-file=dir --type=foo --dry-run=client -o json": (
         "kubectl prints objects it made itself in the order of Go's structs, not of the keys",

@@ -173,6 +173,14 @@ async def test_exec_refusals(name: str, world: Any) -> None:
         assert (caught.value.code, caught.value.message) == (code, message)
 
 
+async def test_a_forward_does_not_follow_a_name_to_another_pod(world: Any) -> None:
+    async with world.running():
+        await world.add_pod()
+        with pytest.raises(ApiError) as caught:
+            await world.kubelet.connection.dial_pod("default", "web", 80, uid="of-one-before")
+        assert (caught.value.code, caught.value.message) == (404, 'pods "web" not found')
+
+
 STOPPED = {
     "exec": "cannot exec in a stopped container",
     "attach": "container is in CONTAINER_EXITED state",

@@ -121,6 +121,19 @@ async def test_the_refusal_tells_what_to_type(tmp_path, store, pulled):
     assert (refused.value.reason, pulled, "\n" in text) == ("ErrImagePull", [], False)
 
 
+async def test_the_refusal_of_a_tag_tells_those_there_are(tmp_path, store, pulled):
+    tagged = tmp_path / "images" / "own"
+    tagged.mkdir(parents=True)
+    tags = '\n[tags."v0.2.0"]\n[tags."v0.1.0"]\n'
+    (tagged / "image.toml").write_text(
+        RECIPE.replace('"busybox", "ana/own"', '"ana/tagged"') + tags
+    )
+    with pytest.raises(
+        ImageError, match=r"; netlab itself has ana/tagged with tag v0.1.0, v0.2.0$"
+    ):
+        await images_of(tmp_path, store, anywhere=False).pull("ana/tagged:v9")
+
+
 async def test_an_invalid_name(tmp_path, store):
     with pytest.raises(ImageError) as refused:
         await images_of(tmp_path, store).pull("Web")

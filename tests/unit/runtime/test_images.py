@@ -143,6 +143,15 @@ def test_entries_come_after_their_folders(kind):
             folders.add(entry.path)
 
 
+def test_bash_prompts_as_in_debians_images():
+    (content,) = [
+        entry.content
+        for entry in base_entries(RootKind.DEBIAN, HOST)
+        if isinstance(entry, TextFile) and entry.path == "etc/bash.bashrc"
+    ]
+    assert content == r"PS1='\u@\h:\w\$ '" + "\n"
+
+
 def test_a_python_root_shows_the_applets_and_the_interpreter():
     links = {e.path: e.target for e in base_entries(RootKind.PYTHON, HOST) if isinstance(e, Link)}
     assert links["usr/bin/wget"] == links["bin/sh"] == links["linuxrc"] == "/bin/busybox"
