@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from tests.support.lab import Lab, eventually
+from tests.support.lab import Lab, eventually, kubectls
 from tests.support.pods import apply, container_state, get, wait_event, wait_phase, wait_ready
 
 pytestmark = pytest.mark.e2e
@@ -259,6 +259,45 @@ def test_a_limit_range_gives_defaults_and_bounds(lab: Lab) -> None:
     )
     assert "maximum memory usage per Container is 128Mi, but limit is 1Gi" in message
     lab.kubectl("delete", "namespace", "ranged", timeout_s=60)
+
+
+BOUNDS_AND_STORAGE = """
+apiVersion: v1
+kind: LimitRange
+metadata: {name: bounds, namespace: described}
+spec: {limits: [{type: Container, default: {memory: 64Mi}, max: {memory: 128Mi}}]}
+---
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: few, namespace: described}
+spec: {hard: {pods: "3"}, scopes: [NotBestEffort]}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data, namespace: described}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Mi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: user, namespace: described}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {name: c, image: busybox, command: [sleep, "600"], volumeMounts: [{name: d, mountPath: /d}]}
+  volumes: [{name: d, persistentVolumeClaim: {claimName: data}}]
+"""
+
+
+@pytest.mark.skipif("1.33" not in kubectls(), reason="kubectl 1.33, whose words netlab speaks")
+def test_netlab_describes_bounds_and_storage_as_kubectl_does(lab: Lab) -> None:
+    lab.kubectl("create", "namespace", "described")
+    apply(lab, BOUNDS_AND_STORAGE)
+    lab.kubectl("-n", "described", "wait", "--for=condition=Ready", "pod/user", "--timeout=30s")
+    for kind in ("limitrange", "quota", "pvc", "pv", "storageclass"):
+        words = ("describe", kind, "-n", "described", "--show-events=false")
+        assert lab.netlab(*words) == lab.kubectl(*words, version="1.33"), kind
+    assert "Resource Limits" in lab.netlab("describe", "namespace", "described")
+    lab.kubectl("delete", "namespace", "described", timeout_s=60)
 
 
 @pytest.mark.parametrize(

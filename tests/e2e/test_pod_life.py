@@ -270,6 +270,21 @@ def test_debugging_adds_a_container_that_sees_the_others_processes(lab: Lab) -> 
     lab.kubectl("delete", "pod", "patient", "--now")
 
 
+def test_netlab_debugs_too(lab: Lab) -> None:
+    lab.kubectl("run", "subject", "--image=busybox", "--", "sleep", "12345")
+    wait_ready(lab, "subject")
+    lab.netlab(
+        "debug", "subject", "--image=busybox", "--target=subject", "-c", "doctor", "--",
+        "sh", "-c", "ps | grep 1234[5]",
+    )  # fmt: skip
+    eventually(
+        lambda: lab.netlab("logs", "subject", "-c", "doctor", check=False),
+        lambda text: "sleep 12345" in text,
+        what="the doctor sees the subject's process",
+    )
+    lab.kubectl("delete", "pod", "subject", "--now")
+
+
 def test_describe_tells_the_whole_story(lab: Lab) -> None:
     lab.kubectl("run", "story", "--image=busybox", "--", "sleep", "600")
     wait_ready(lab, "story")
