@@ -14,6 +14,7 @@ from netlab.api.generate import random_suffix
 from netlab.cli.attach import attach
 from netlab.cli.create_typed import split_command
 from netlab.cli.flags import Command, Flag, HintedUsageError
+from netlab.cli.image_names import check_image_name
 from netlab.cli.pod_choice import container_names, find_pods
 from netlab.errors import UsageError
 
@@ -36,6 +37,7 @@ def _run(session: Session, parsed: Parsed) -> int:
         raise UsageError(f"netlab has no pods for nodes: use '{session.program} shell' instead")
     if not parsed["image"]:
         raise UsageError("you must specify --image")
+    check_image_name(parsed["image"], "invalid")
     if parsed["tty"] and not parsed["stdin"]:
         raise UsageError("-i/--stdin is required for containers with -t/--tty=true")
     pod = find_pods(session, names[0], "debug")[0]

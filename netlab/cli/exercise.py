@@ -109,7 +109,11 @@ def solve(exercise_name: str, name: str, client: str) -> None:
     for line in found.fix.strip().splitlines():
         click.secho(f"$ {line}", fg="green")
     with open_runner(folder, name, client) as runner:
-        outcome = runner.fix(found)
+        # from where start leaves off: what was tried in between may stand in the way
+        runner.clean_up(found)
+        outcome = runner.set_up(found)
+        if not outcome.problems:
+            outcome = runner.fix(found)
     click.echo(outcome.stdout, nl=False)
     click.echo(outcome.stderr, nl=False)
     if outcome.problems:

@@ -10,6 +10,7 @@ from netlab.cli.create_typed import split_command
 from netlab.cli.expose import parse_pairs
 from netlab.cli.failures import ExitError
 from netlab.cli.flags import Command, Flag, HintedUsageError
+from netlab.cli.image_names import check_image_name
 from netlab.cli.results import DRY_RUN_FLAG, FIELD_MANAGER_FLAG, OUTPUT_FLAGS, Reporter
 from netlab.errors import ApiError, UsageError
 
@@ -30,6 +31,7 @@ def _run(session: Session, parsed: Parsed) -> int:
         raise HintedUsageError("NAME is required for run")
     if not parsed["image"]:
         raise UsageError('required flag(s) "image" not set')
+    check_image_name(parsed["image"], "Invalid")
     follow = parsed["attach"] if parsed.has("attach") else parsed["stdin"]
     if parsed["tty"] and not parsed["stdin"]:
         raise HintedUsageError("-i/--stdin is required for containers with -t/--tty=true")

@@ -24,7 +24,7 @@ from netlab.net.netns import list_netns, remove_netns
 from netlab.net.sysctl import write_sysctls
 from netlab.nodes.labs import host_ledger
 from netlab.nodes.machine import tables_before
-from netlab.nodes.process import is_locked, lock_path, stop_daemon
+from netlab.nodes.process import lock_path, no_daemon, stop_daemon
 from netlab.proxy.agent import remove_rules
 from netlab.runtime.cleanup import destroy_lab_containers
 
@@ -41,8 +41,12 @@ def remove_lab(config: LabConfig) -> None:
 
 async def _remove_lab(config: LabConfig) -> None:
     stop_daemon(config, grace_s=DAEMON_GRACE_S)
-    if is_locked(config.name):
-        raise NetlabError(f"lab {config.name}: its daemon is starting; try again in a second")
+    # one that is only just being started would make folders anew behind our back
+    with no_daemon(config):
+        await _remove_all(config)
+
+
+async def _remove_all(config: LabConfig) -> None:
     problems: list[str] = []
 
     async def attempt(step: Callable[[], Awaitable[object]]) -> None:

@@ -55,6 +55,21 @@ def write_atomically(
     return True
 
 
+def write_in_place(file: Path, data: bytes) -> None:
+    """Make a file hold just this; not renamed, for running containers have this very file mounted.
+
+    They may have written anything to it: no text, or more than one would want to read.
+    Raises: OSError.
+    """
+    try:
+        with file.open("rb") as present:
+            if present.read(len(data) + 1) == data:
+                return
+    except FileNotFoundError:
+        pass
+    file.write_bytes(data)
+
+
 def _holds(current: Path, files: Mapping[str, VolumeFile], group: int | None) -> bool:
     try:
         present = {

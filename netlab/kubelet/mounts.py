@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TypeVar
 
 from netlab.api.containers import Container, VolumeMount
@@ -24,7 +23,7 @@ from netlab.api.pods import Pod
 from netlab.api.volumes import Volume
 from netlab.client.interface import Client
 from netlab.errors import ApiError, is_not_found
-from netlab.kubelet.atomic_files import write_atomically
+from netlab.kubelet.atomic_files import write_atomically, write_in_place
 from netlab.kubelet.environment import PodAddresses
 from netlab.kubelet.files import etc_files
 from netlab.kubelet.folders import PodFolders
@@ -124,7 +123,7 @@ class PodMounts:
             self._parts.events.record(POD, pod, WARNING, "DNSConfigForming", message)
         self._folders.etc.mkdir(mode=0o755, parents=True, exist_ok=True)
         for name, text in made.texts.items():
-            _write_in_place(self._folders.etc / name, text.encode())
+            write_in_place(self._folders.etc / name, text.encode())
 
     def container_mounts(
         self, pod: Pod, container: Container, environment: Mapping[str, str] | None = None
@@ -184,20 +183,6 @@ def shown_differently(new: Pod, old: Pod) -> bool:
         new.metadata.labels != old.metadata.labels
         or new.metadata.annotations != old.metadata.annotations
     )
-
-
-def _write_in_place(file: Path, data: bytes) -> None:
-    """Make a file hold just this; not renamed, for running containers have this very file mounted.
-
-    They may have written anything to it: no text, or more than one would want to read.
-    """
-    try:
-        with file.open("rb") as present:
-            if present.read(len(data) + 1) == data:
-                return
-    except FileNotFoundError:
-        pass
-    file.write_bytes(data)
 
 
 def _absolute(path: str) -> str:

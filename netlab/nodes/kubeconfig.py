@@ -12,7 +12,6 @@ Rule for callers that change a kubeconfig otherwise: read and ``replace_kubeconf
 from __future__ import annotations
 
 import base64
-import fcntl
 import os
 import pwd
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from typing import Any
 import yaml
 
 from netlab.errors import UsageError
+from netlab.nodes.locks import locked_folder
 
 
 def kubeconfig_paths() -> list[Path]:
@@ -147,10 +147,5 @@ def _locked_folder(folder: Path) -> Iterator[None]:
         if home.exists():
             stat = home.stat()
             os.chown(folder, stat.st_uid, stat.st_gid)
-    # the folder itself is locked, so that no lock file is left behind
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locked_folder(folder):
         yield
-    finally:
-        os.close(descriptor)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from netlab.config import RUN_ROOT, STATE_ROOT, LabConfig, decode_config, encode_config
 from netlab.errors import HostError, UsageError
 from netlab.nodes.ledger import Ledger
+from netlab.nodes.locks import locked_folder
 
 
 def known_labs() -> Iterator[str]:
@@ -26,12 +25,8 @@ def known_labs() -> Iterator[str]:
 def one_at_a_time() -> Iterator[None]:
     """Hold the machine-wide lock under which names and ports are chosen and settings saved."""
     RUN_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
-    descriptor = os.open(RUN_ROOT, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locked_folder(RUN_ROOT):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def ports_taken() -> set[int]:

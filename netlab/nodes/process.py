@@ -13,6 +13,7 @@ import fcntl
 import os
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +60,25 @@ def take_lock(config: LabConfig) -> int:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, msgspec.json.encode(record), 0)
     return descriptor
+
+
+@contextlib.contextmanager
+def no_daemon(config: LabConfig) -> Iterator[None]:
+    """Keep every daemon of that name from starting while the block runs.
+
+    Raises: HostError when one has just begun to.
+    """
+    RUN_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
+    descriptor = os.open(lock_path(config.name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = f"lab {config.name}: its daemon is starting; try again in a second"
+            raise HostError(message) from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def is_locked(name: str) -> bool:

@@ -25,7 +25,15 @@ _EMPTY_TIMEOUT_S = 5.0
 _POLL_S = 0.002
 # Then what keeps killed processes from running, and so from ending, is taken away.
 _UNHINDERED_AFTER_S = 0.1
-_FREE: Mapping[str, str] = {"cpu.cfs_quota_us": "-1", "cpu.max": "max", "freezer.state": "THAWED"}
+_FREE: Mapping[str, str] = {
+    "freezer.state": "THAWED",
+    "cpu.cfs_quota_us": "-1",
+    "cpu.max": "max",
+    # in this order: the kernel wants the second never to be above the first
+    "memory.memsw.limit_in_bytes": "-1",
+    "memory.limit_in_bytes": "-1",
+    "memory.max": "max",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +113,10 @@ def process_ids(hierarchies: Sequence[Hierarchy], group: str) -> set[int]:
 def kill_processes(hierarchies: Sequence[Hierarchy], group: str) -> None:
     """End every process in a group and below, and wait until none is left.
 
-    A group that owes the kernel processor time (what is used inside system calls is charged, but
-    not held back) gets none until it has paid, for minutes: its bound is lifted meanwhile. So is
-    that of its pod, which is put back afterwards, for other containers may live on. A frozen group
-    is thawed.
+    Hundreds of processes at their bound of memory search for a free page all the time, even while
+    they end. The processor time for that is charged, but not held back: the group owes it, and
+    gets none for minutes. So its bounds are lifted meanwhile, and those of its pod, which are put
+    back afterwards, for other containers may live on. A frozen group is thawed.
 
     Raises: ContainerError when processes remain.
     """
@@ -126,7 +134,7 @@ def kill_processes(hierarchies: Sequence[Hierarchy], group: str) -> None:
             time.sleep(_POLL_S)
 
 
-def _free(hierarchies: Sequence[Hierarchy], group: str) -> Mapping[Path, str]:
+def _free(hierarchies: Sequence[Hierarchy], group: str) -> dict[Path, str]:
     """Let a group, what is below it and its pod run freely; return what the pod's files held."""
     held: dict[Path, str] = {}
     for hierarchy in hierarchies:
@@ -142,8 +150,8 @@ def _free(hierarchies: Sequence[Hierarchy], group: str) -> Mapping[Path, str]:
     return held
 
 
-def _write_back(held: Mapping[Path, str]) -> None:
-    for file, text in held.items():
+def _write_back(held: dict[Path, str]) -> None:
+    for file, text in reversed(held.items()):
         with contextlib.suppress(OSError):  # the pod may be gone by now
             file.write_text(text)
 

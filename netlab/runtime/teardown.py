@@ -76,6 +76,8 @@ def tear_down_lab(paths: RuntimePaths, hierarchies: Sequence[Hierarchy], lab_nam
     group = lab_group(lab_name)
     _each(
         f"lab {lab_name}",
+        # First what may keep the whole machine busy; again after the runtimes that were under way.
+        lambda: kill_processes(hierarchies, group),
         lambda: kill_with_argument(f"--root={paths.oci_root}"),
         lambda: kill_with_argument(str(paths.oci_root)),
         lambda: kill_processes(hierarchies, group),

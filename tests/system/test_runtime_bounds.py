@@ -87,17 +87,18 @@ async def test_a_killed_container_is_not_oom_killed(lab):
 
 async def test_those_without_processor_time_are_killed_all_the_same(lab):
     async with lab.runtime() as runtime:
-        pod = replace(lab.sandbox(), resources=LinuxResources(cpu_quota_us=2000))
+        bounds = LinuxResources(cpu_quota_us=90_000, memory_limit_bytes=50 * MIB)
+        pod = replace(lab.sandbox(), resources=bounds)
         sandbox = await runtime.run_sandbox(pod)
-        bounds = LinuxResources(cpu_quota_us=1000)
-        await start(runtime, sandbox, lab.container("sleep", "99", name="neighbour"))
-        many = "for i in $(seq 60); do (while :; do :; done) & done; wait"
-        crowd = await start(runtime, sandbox, lab.container("sh", "-c", many, resources=bounds))
-        await until_members(lab, f"podu1/{crowd}", 60)
+        many = "for i in $(seq 200); do (while :; do :; done) & done; wait"
+        crowd = await start(runtime, sandbox, lab.container("sh", "-c", many))
+        await until_members(lab, f"podu1/{crowd}", 200)
+        await runtime.update_resources(crowd, LinuxResources(cpu_quota_us=1000))
         begun = time.monotonic()
         await runtime.stop_container(crowd, grace_period_s=0)
-        assert time.monotonic() - begun < 2
-        assert group_file(lab, "podu1", QUOTA).startswith("2000")
+        assert time.monotonic() - begun < 3
+        assert group_file(lab, "podu1", QUOTA).startswith("90000")
+        assert group_file(lab, "podu1", MEMORY_LIMIT) == str(50 * MIB)
 
 
 @pytest.mark.skipif(IS_V2, reason="version 2 kills frozen processes by itself")

@@ -124,3 +124,24 @@ def test_get_imports_nothing_heavy():
         check=True,
     )
     assert done.stdout.decode().strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (
+            ("run", "a", "--image=A B"),
+            'error: Invalid image name "A B": invalid reference format\n',
+        ),
+        (
+            ("debug", "web", "--image=x:y:z"),
+            'error: invalid image name "x:y:z": invalid reference format\n',
+        ),
+        (
+            ("run", "a", "--image=Web"),
+            'error: Invalid image name "Web": repository name must be lowercase\n',
+        ),
+    ],
+)
+def test_an_image_without_a_valid_name_is_refused_before_anything_is_made(words, text):
+    assert run(*words) == (1, "", text)

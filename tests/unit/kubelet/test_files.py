@@ -13,7 +13,7 @@ from netlab.api.pods import Pod
 from netlab.api.volumes import Volume
 from netlab.config import LabConfig
 from netlab.errors import ContainerError
-from netlab.kubelet.atomic_files import write_atomically
+from netlab.kubelet.atomic_files import write_atomically, write_in_place
 from netlab.kubelet.environment import PodAddresses
 from netlab.kubelet.files import (
     Resolver,
@@ -293,3 +293,24 @@ def test_volumes(name: str) -> None:
         assert str(caught.value) == expected
     else:
         assert volume_files(make_pod(), volume, SOURCES) == expected
+
+
+@pytest.mark.parametrize(
+    "held", [None, b"", b"\xff\xfe no text", b"127.0.0.1 web\n\n", b"x" * 5000]
+)
+def test_a_file_that_a_container_has_spoilt_is_written_anew_in_place(tmp_path, held):
+    file = tmp_path / "hosts"
+    if held is not None:
+        file.write_bytes(held)
+    before = file.stat().st_ino if held is not None else None
+    write_in_place(file, b"127.0.0.1 web\n")
+    assert file.read_bytes() == b"127.0.0.1 web\n"
+    assert before in (None, file.stat().st_ino)
+
+
+def test_a_file_that_is_right_is_not_written(tmp_path):
+    file = tmp_path / "hosts"
+    file.write_bytes(b"127.0.0.1 web\n")
+    before = file.stat().st_mtime_ns
+    write_in_place(file, b"127.0.0.1 web\n")
+    assert file.stat().st_mtime_ns == before
