@@ -94,7 +94,7 @@ async def many_pods(lab: LiveLab, hand: ByHand) -> list[Row]:
         each_mb = (resident_mb + lab.supervisors_mb() - before_mb) / MANY
         rows.append(
             Row(
-                "memory: an idle pod outside its own processes (two conmons, the daemon's growth)",
+                "memory: an idle pod outside its own processes (its conmon, the daemon's growth)",
                 f"{each_mb:.1f} MB",
                 goal="≤ 3 MB",
             )

@@ -60,7 +60,7 @@ KEEPALIVE_S = 180.0
 HANDSHAKE_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 2.0
 # A selector or a token may be long; Go's server allows 1 MB of headers.
-LONGEST_LINE_BYTES = 64 * 1024
+LONGEST_LINE_BYTES = 1 << 20
 BACKLOG = 512
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Network
 
@@ -27,6 +26,7 @@ from netlab.nodes.machine import tables_before
 from netlab.nodes.process import lock_path, no_daemon, stop_daemon
 from netlab.proxy.agent import remove_rules
 from netlab.runtime.cleanup import destroy_lab_containers
+from netlab.runtime.trees import remove_tree
 
 DAEMON_GRACE_S = 5.0
 
@@ -111,8 +111,15 @@ async def _undo(config: LabConfig, what: str, name: str, before: str) -> None:
 
 
 def _remove_folders(config: LabConfig) -> None:
-    shutil.rmtree(config.state_dir, ignore_errors=True)
-    shutil.rmtree(config.run_dir, ignore_errors=True)
+    """Remove the lab's folders; as long as one is left, so is the lab's name.
+
+    Raises: NetlabError.
+    """
+    for folder in (config.state_dir, config.run_dir):
+        try:
+            remove_tree(folder)
+        except NetlabError as error:
+            raise NetlabError(f"not everything could be removed: {error}") from error
     lock_path(config.name).unlink(missing_ok=True)
     for parent in (RUN_ROOT, STATE_ROOT / "labs"):
         with contextlib.suppress(OSError):

@@ -10,11 +10,11 @@ from the kernel.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from netlab.errors import ContainerError
 from netlab.runtime.mounts import mounts_below, unmount
+from netlab.runtime.trees import remove_tree
 
 
 def unmount_volumes(folder: Path) -> None:
@@ -37,9 +37,4 @@ def remove_volumes(folder: Path) -> None:
     if not folder.exists():
         return
     unmount_volumes(folder)
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise ContainerError(f"remove {error.filename}: {error.strerror}") from error
+    remove_tree(folder)

@@ -59,8 +59,9 @@ from netlab.runtime.records import (
     record_folders,
     write_record,
 )
-from netlab.runtime.teardown import remove_tree, tear_down_container
+from netlab.runtime.teardown import tear_down_container
 from netlab.runtime.terminals import set_size_of
+from netlab.runtime.trees import remove_tree
 from netlab.runtime.usage import oom_kills
 
 _KILL_TIMEOUT_S = 10.0

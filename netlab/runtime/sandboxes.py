@@ -27,7 +27,8 @@ from netlab.runtime.records import (
     write_record,
 )
 from netlab.runtime.spec import sandbox_spec
-from netlab.runtime.teardown import remove_tree, tear_down_sandbox
+from netlab.runtime.teardown import tear_down_sandbox
+from netlab.runtime.trees import remove_tree
 
 # containerd's default for a pod's shared memory.
 _SHM_BYTES = 64 << 20

@@ -7,7 +7,6 @@ left to do, and a failure does not stop the steps after it.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from netlab.runtime.cgroups import (
 from netlab.runtime.mounts import mounts_below, unmount
 from netlab.runtime.process import kill_with_argument
 from netlab.runtime.records import RuntimePaths, read_outcome, record_folders
+from netlab.runtime.trees import remove_tree
 
 
 def tear_down_container(
@@ -158,20 +158,6 @@ def _stop_making_sandbox(folder: Path, sandbox_id: str) -> None:
 
 def _unmounting(point: Path) -> Callable[[], None]:
     return lambda: unmount(point)
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder with all it holds; gone already is fine.
-
-    Raises: ContainerError.
-    """
-
-    def report(function: object, path: str, info: tuple[object, BaseException, object]) -> None:
-        del function
-        if not isinstance(info[1], FileNotFoundError):
-            raise ContainerError(f"remove {path}: {info[1]}") from info[1]
-
-    shutil.rmtree(folder, onerror=report)
 
 
 def _each(subject: str, *steps: Callable[[], None]) -> None:
