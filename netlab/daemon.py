@@ -44,7 +44,7 @@ from netlab.dns.addon import dns_objects
 from netlab.errors import ApiError, HostError, NetlabError, is_not_found
 from netlab.kubelet.agent import Kubelet
 from netlab.kubelet.folders import NodeFolders
-from netlab.kubelet.provisioner import LocalPathProvisioner
+from netlab.kubelet.volumes.provisioner import LocalPathProvisioner
 from netlab.net import netns
 from netlab.net.netns import open_socket
 from netlab.nodes.kubeconfig import merge_context

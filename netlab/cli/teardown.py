@@ -16,7 +16,7 @@ from netlab.cni.plugin import PodNetwork
 from netlab.config import RUN_ROOT, STATE_ROOT, LabConfig
 from netlab.errors import NetlabError, NetworkError
 from netlab.kubelet.folders import NodeFolders
-from netlab.kubelet.volume_removal import unmount_volumes
+from netlab.kubelet.volumes.removal import unmount_volumes
 from netlab.net.iptables import Iptables
 from netlab.net.links import call_links
 from netlab.net.netns import list_netns, remove_netns

@@ -18,19 +18,15 @@ from functools import partial
 from netlab.api.kinds import POD
 from netlab.api.pods import Pod
 from netlab.errors import ApiError, NetlabError, is_conflict, is_not_found
-from netlab.kubelet.containers import ContainerStarter
+from netlab.kubelet.containers.hooks import HookError, run_hook
+from netlab.kubelet.containers.resources import pod_resources
+from netlab.kubelet.containers.starting import ContainerStarter
+from netlab.kubelet.containers.stopping import stop_containers
 from netlab.kubelet.folders import PodFolders
-from netlab.kubelet.hooks import HookError, run_hook
-from netlab.kubelet.log_rotation import log_files
-from netlab.kubelet.mounts import PodMounts
+from netlab.kubelet.images.pulling import StartError
 from netlab.kubelet.node_parts import NORMAL, WARNING, NodeParts
-from netlab.kubelet.pod_state import EndingError, PodState
-from netlab.kubelet.pulling import StartError
-from netlab.kubelet.reporter import StatusReporter
-from netlab.kubelet.resizing import resize_message
-from netlab.kubelet.resources import pod_resources
-from netlab.kubelet.sandbox import create_sandbox, remove_network, remove_sandbox, repair_network
-from netlab.kubelet.steps import (
+from netlab.kubelet.planning.resizing import resize_message
+from netlab.kubelet.planning.steps import (
     CREATING,
     CreateSandbox,
     Failure,
@@ -47,9 +43,13 @@ from netlab.kubelet.steps import (
     Teardown,
     Waiting,
 )
-from netlab.kubelet.stopping import stop_containers
-from netlab.kubelet.termination_message import message_file
-from netlab.kubelet.volumes import VolumeError
+from netlab.kubelet.pod_state import EndingError, PodState
+from netlab.kubelet.sandbox import create_sandbox, remove_network, remove_sandbox, repair_network
+from netlab.kubelet.status.reporter import StatusReporter
+from netlab.kubelet.status.termination_message import message_file
+from netlab.kubelet.streams.log_rotation import log_files
+from netlab.kubelet.volumes.content import VolumeError
+from netlab.kubelet.volumes.mounts import PodMounts
 from netlab.runtime.cri import LinuxResources
 
 FIRST_RETRY_S = 0.5

@@ -33,16 +33,16 @@ from netlab.config import LabConfig
 from netlab.errors import NetlabError
 from netlab.kubelet.files import Resolver, parse_resolv_conf
 from netlab.kubelet.folders import NodeFolders
-from netlab.kubelet.heartbeat import NodeHeartbeat
-from netlab.kubelet.image_gc import run_image_gc
+from netlab.kubelet.images.gc import run_image_gc
 from netlab.kubelet.inventory import Inventory, Snapshot
-from netlab.kubelet.log_rotation import run_log_rotation
+from netlab.kubelet.node.heartbeat import NodeHeartbeat
+from netlab.kubelet.node.usage import NodeUsageMeter
 from netlab.kubelet.node_parts import NetnsTable, NodeParts, PodNetwork
 from netlab.kubelet.sandbox import own_netns, remove_network, remove_sandbox
-from netlab.kubelet.streams import KubeletConnection
-from netlab.kubelet.usage import NodeUsageMeter
-from netlab.kubelet.volume_place import ensure_place
-from netlab.kubelet.volume_watch import MountedObjects
+from netlab.kubelet.streams.connection import KubeletConnection
+from netlab.kubelet.streams.log_rotation import run_log_rotation
+from netlab.kubelet.volumes.place import ensure_place
+from netlab.kubelet.volumes.watch import MountedObjects
 from netlab.kubelet.worker import PodWorker
 from netlab.runtime.cri import ContainerRuntime, PodIdentity
 

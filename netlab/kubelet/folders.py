@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netlab.config import LabConfig
-from netlab.kubelet.volume_removal import remove_volumes
+from netlab.kubelet.volumes.removal import remove_volumes
 from netlab.runtime.cri import PodIdentity
 
 NAME_CHARACTERS = 120

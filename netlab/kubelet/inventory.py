@@ -10,7 +10,7 @@ import asyncio
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from netlab.kubelet.steps import Observed
+from netlab.kubelet.planning.steps import Observed
 from netlab.runtime.cri import ContainerRuntime, ContainerState, PodIdentity, SandboxStatus
 
 

@@ -22,7 +22,7 @@ from netlab.config import LabConfig
 from netlab.kubelet.files import Resolver
 from netlab.kubelet.folders import NodeFolders
 from netlab.kubelet.inventory import Inventory
-from netlab.kubelet.volume_watch import MountedObjects
+from netlab.kubelet.volumes.watch import MountedObjects
 from netlab.runtime.cri import ContainerRuntime
 
 NORMAL, WARNING = "Normal", "Warning"

@@ -15,8 +15,8 @@ from netlab.api.kinds import POD
 from netlab.api.pods import Pod
 from netlab.client.events import EventRecorder
 from netlab.kubelet.node_parts import container_field
-from netlab.kubelet.plan import REMOVED_GRACE_S
-from netlab.kubelet.steps import Memory, Observed
+from netlab.kubelet.planning.plan import REMOVED_GRACE_S
+from netlab.kubelet.planning.steps import Memory, Observed
 from netlab.runtime.cri import PodIdentity
 
 T = TypeVar("T")

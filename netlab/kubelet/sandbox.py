@@ -18,10 +18,10 @@ from pathlib import Path
 from netlab.api.pods import Pod, PodSecurityContext
 from netlab.cni.host_ports import pod_host_ports
 from netlab.errors import NetlabError
+from netlab.kubelet.containers.resources import pod_resources
 from netlab.kubelet.files import kernel_hostname
 from netlab.kubelet.folders import PodFolders
 from netlab.kubelet.node_parts import NodeParts
-from netlab.kubelet.resources import pod_resources
 from netlab.runtime.cri import PodIdentity, SandboxConfig, SandboxStatus
 
 

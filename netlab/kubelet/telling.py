@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from netlab.api.kinds import POD
 from netlab.api.pods import Pod
 from netlab.client.events import EventRecorder
-from netlab.kubelet.container_plan import pod_text
 from netlab.kubelet.node_parts import NORMAL, WARNING, container_field
-from netlab.kubelet.steps import Waiting
+from netlab.kubelet.planning.container_plan import pod_text
+from netlab.kubelet.planning.steps import Waiting
 
 REPEAT_S = 10.0
 

@@ -22,18 +22,18 @@ import msgspec
 from netlab.api.pods import Pod, PodStatus
 from netlab.errors import NetlabError
 from netlab.kubelet.actions import PodActions, retry_at
-from netlab.kubelet.mounts import PodMounts, shown_differently
 from netlab.kubelet.node_parts import WARNING, NodeParts
-from netlab.kubelet.plan import REMOVED_GRACE_S, TERMINAL_PHASES, plan_pod
+from netlab.kubelet.planning.plan import REMOVED_GRACE_S, TERMINAL_PHASES, plan_pod
+from netlab.kubelet.planning.steps import Observed, Plan, PodFailure
 from netlab.kubelet.pod_state import PodState
 from netlab.kubelet.probes.prober import PodProbes
-from netlab.kubelet.reporter import StatusReporter
 from netlab.kubelet.sandbox import repair_network
-from netlab.kubelet.status import OWNED_CONDITIONS, Situation, pod_status
-from netlab.kubelet.steps import Observed, Plan, PodFailure
+from netlab.kubelet.status.pod import OWNED_CONDITIONS, Situation, pod_status
+from netlab.kubelet.status.reporter import StatusReporter
+from netlab.kubelet.status.termination_message import message_file, termination_message
 from netlab.kubelet.telling import BackOffTeller
-from netlab.kubelet.termination_message import message_file, termination_message
-from netlab.kubelet.volumes import VolumeError
+from netlab.kubelet.volumes.content import VolumeError
+from netlab.kubelet.volumes.mounts import PodMounts, shown_differently
 from netlab.runtime.cri import ContainerPhase, ContainerState, PodIdentity
 
 log = logging.getLogger(__name__)

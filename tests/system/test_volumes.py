@@ -13,13 +13,13 @@ import pytest
 
 from netlab.api.containers import Container, VolumeMount
 from netlab.errors import ContainerError
-from netlab.kubelet.atomic_files import write_atomically
 from netlab.kubelet.folders import NodeFolders, PodFolders
-from netlab.kubelet.volume_ownership import give_to_group
-from netlab.kubelet.volume_place import ensure_place
-from netlab.kubelet.volume_removal import remove_volumes
-from netlab.kubelet.volume_sub_paths import show_sub_path
-from netlab.kubelet.volumes import VolumeError, VolumeFile
+from netlab.kubelet.volumes.atomic_files import write_atomically
+from netlab.kubelet.volumes.content import VolumeError, VolumeFile
+from netlab.kubelet.volumes.ownership import give_to_group
+from netlab.kubelet.volumes.place import ensure_place
+from netlab.kubelet.volumes.removal import remove_volumes
+from netlab.kubelet.volumes.sub_paths import show_sub_path
 from netlab.runtime.cri import PodIdentity
 from netlab.runtime.mounts import mount_tmpfs, mounts_below, unmount
 
@@ -129,7 +129,7 @@ def test_removal_refuses_while_something_is_mounted(
     (host / "precious").touch()
     show(host, ".", folder / "place")
     with monkeypatch.context() as patch:
-        patch.setattr("netlab.kubelet.volume_removal.unmount", lambda point: None)
+        patch.setattr("netlab.kubelet.volumes.removal.unmount", lambda point: None)
         with pytest.raises(ContainerError, match="still mounted"):
             remove_volumes(folder)
     assert (host / "precious").exists()

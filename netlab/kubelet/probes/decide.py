@@ -17,8 +17,8 @@ from typing import TypeAlias
 
 from netlab.api.containers import Container, Probe
 from netlab.api.pods import Pod
+from netlab.kubelet.planning.steps import ProbeVerdict
 from netlab.kubelet.probes.results import Outcome, ProbeResult
-from netlab.kubelet.steps import ProbeVerdict
 
 ALWAYS, NEVER = "Always", "Never"
 

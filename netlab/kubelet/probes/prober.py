@@ -32,6 +32,7 @@ from netlab.api.containers import Container, Probe
 from netlab.api.kinds import POD
 from netlab.api.pods import ContainerStatus, Pod
 from netlab.kubelet.node_parts import WARNING, NodeParts
+from netlab.kubelet.planning.steps import Observed, ProbeVerdict
 from netlab.kubelet.probes.actions import ProbeTarget, run_probe
 from netlab.kubelet.probes.decide import (
     ProbeKind,
@@ -48,7 +49,6 @@ from netlab.kubelet.probes.decide import (
     settled_for_deletion,
 )
 from netlab.kubelet.probes.results import Outcome, ProbeError
-from netlab.kubelet.steps import Observed, ProbeVerdict
 from netlab.runtime.cri import ContainerState, PodIdentity
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Any
 
 from netlab.api.kinds import CONFIG_MAP, POD, SERVICE_ACCOUNT
 from netlab.errors import ApiError, ImageError
-from netlab.kubelet.mounts import PodMounts
+from netlab.kubelet.volumes.mounts import PodMounts
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:

@@ -13,8 +13,7 @@ from netlab.api.pods import Pod
 from netlab.api.volumes import Volume
 from netlab.config import LabConfig
 from netlab.errors import ContainerError
-from netlab.kubelet.atomic_files import write_atomically, write_in_place
-from netlab.kubelet.environment import PodAddresses
+from netlab.kubelet.containers.environment import PodAddresses
 from netlab.kubelet.files import (
     Resolver,
     etc_files,
@@ -26,7 +25,8 @@ from netlab.kubelet.files import (
     resolv_conf,
 )
 from netlab.kubelet.folders import NodeFolders
-from netlab.kubelet.volumes import VolumeError, VolumeFile, VolumeSources, volume_files
+from netlab.kubelet.volumes.atomic_files import write_atomically, write_in_place
+from netlab.kubelet.volumes.content import VolumeError, VolumeFile, VolumeSources, volume_files
 from netlab.runtime.cri import PodIdentity
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

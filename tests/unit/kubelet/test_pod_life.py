@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from netlab.api.kinds import POD, SECRET
-from netlab.kubelet.pulling import format_duration
-from netlab.kubelet.termination_message import message_file
+from netlab.kubelet.images.pulling import format_duration
+from netlab.kubelet.status.termination_message import message_file
 
 MAIN = {"name": "main", "image": "busybox"}
 

@@ -8,6 +8,7 @@ import pytest
 
 from netlab.api.containers import Probe
 from netlab.api.pods import Pod
+from netlab.kubelet.planning.steps import ProbeVerdict
 from netlab.kubelet.probes.decide import (
     ProbeKind,
     Progress,
@@ -23,7 +24,6 @@ from netlab.kubelet.probes.decide import (
     settled_for_deletion,
 )
 from netlab.kubelet.probes.results import Outcome, ProbeResult
-from netlab.kubelet.steps import ProbeVerdict
 
 STARTUP, LIVENESS, READINESS = ProbeKind.STARTUP, ProbeKind.LIVENESS, ProbeKind.READINESS
 

@@ -11,8 +11,8 @@ import pytest
 from netlab.api.pods import Pod
 from netlab.clock import rfc3339
 from netlab.errors import ContainerError
+from netlab.kubelet.planning.steps import Observed, ProbeVerdict
 from netlab.kubelet.probes.prober import PodProbes
-from netlab.kubelet.steps import Observed, ProbeVerdict
 from netlab.runtime.cri import ContainerPhase, ContainerState
 from tests.unit.kubelet.probes.fakes import IDENTITY, FakeNode, make_pod, running
 

@@ -1,0 +1,1 @@
+"""The Node object: what the machine is and uses, and that it is alive."""

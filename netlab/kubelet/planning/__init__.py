@@ -1,0 +1,1 @@
+"""Decides what a pod needs next: from what is seen, remembered and wanted to steps. Pure."""

@@ -1,0 +1,1 @@
+"""Bytes between a caller and a pod: logs, processes in containers, connections."""

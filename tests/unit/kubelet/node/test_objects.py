@@ -1,0 +1,194 @@
+"""The Node object, its heartbeat, and the machine it tells of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netlab.api.core import Node
+from netlab.api.release import go_architecture
+from netlab.errors import ApiError
+from netlab.kubelet.node.machine import (
+    Machine,
+    Pressure,
+    parse_meminfo,
+    parse_os_release,
+    read_machine,
+    read_pressure,
+)
+from netlab.kubelet.node.objects import NodeFacts, node_object, node_status
+from netlab.runtime.cri import ImageInfo
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LATER = datetime(2026, 1, 2, tzinfo=UTC)
+MACHINE = Machine(4, 8_000_000, 50_000_000, "amd64", "6.1.0", "Debian", "m", "s", "b", 0)
+FREE = Pressure(1 << 30, 0.5, 0.9)
+FACTS = NodeFacts("node0", "10.100.199.200", MACHINE, FREE, IPv4Network("10.244.0.0/24"))
+
+
+def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {c["type"]: (c["status"], c["reason"]) for c in status["conditions"]}
+
+
+def test_a_node_in_full() -> None:
+    node = Node.parse(node_object(FACTS, NOW))
+    assert node.metadata.labels["kubernetes.io/hostname"] == "node0"
+    assert node.spec.pod_cidr == "10.244.0.0/24"
+    assert node.status.capacity == {
+        "cpu": "4",
+        "memory": "8000000Ki",
+        "ephemeral-storage": "50000000Ki",
+        "pods": "110",
+    }
+    addresses = [(a.type, a.address) for a in node.status.addresses]
+    assert addresses == [("InternalIP", "10.100.199.200"), ("Hostname", "node0")]
+
+
+CONDITIONS = {
+    "well": (FACTS, {"Ready": ("True", "KubeletReady")}),
+    "problems": (replace(FACTS, problems=("x",)), {"Ready": ("False", "KubeletNotReady")}),
+    "memory": (
+        replace(FACTS, pressure=replace(FREE, memory_available_bytes=1)),
+        {"MemoryPressure": ("True", "KubeletHasInsufficientMemory")},
+    ),
+    "disk": (
+        replace(FACTS, pressure=replace(FREE, disk_available_share=0.05)),
+        {"DiskPressure": ("True", "KubeletHasDiskPressure")},
+    ),
+    "pids": (
+        replace(FACTS, pressure=replace(FREE, pids_available_share=0.0)),
+        {"PIDPressure": ("True", "KubeletHasInsufficientPID")},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_conditions(name: str) -> None:
+    facts, expected = CONDITIONS[name]
+    healthy = {
+        "MemoryPressure": ("False", "KubeletHasSufficientMemory"),
+        "DiskPressure": ("False", "KubeletHasNoDiskPressure"),
+        "PIDPressure": ("False", "KubeletHasSufficientPID"),
+        "Ready": ("True", "KubeletReady"),
+    }
+    assert conditions(node_status(facts, None, NOW)) == healthy | expected
+
+
+def test_transition_times_are_kept() -> None:
+    old = Node.parse(node_object(FACTS, NOW))
+    sick = replace(FACTS, problems=("x",))
+    times = {
+        c["type"]: c["lastTransitionTime"] for c in node_status(sick, old, LATER)["conditions"]
+    }
+    assert times["DiskPressure"] == "2026-01-01T00:00:00Z"
+    assert times["Ready"] == "2026-01-02T00:00:00Z"
+
+
+def test_at_most_fifty_images_the_largest_first() -> None:
+    images = [ImageInfo(f"sha256:{n}", (f"i{n}",), n, True) for n in range(60)]
+    found = node_status(replace(FACTS, images=images), None, NOW)["images"]
+    assert len(found) == 50
+    assert found[0] == {"names": ["i59"], "sizeBytes": 59}
+
+
+def test_the_machine_is_read(tmp_path: Path) -> None:
+    machine = read_machine(tmp_path / "not" / "there")
+    assert machine.processors >= 1
+    assert machine.memory_kib > 0
+    assert machine.kernel_version
+    assert machine.boot_id
+    pressure = read_pressure(tmp_path)
+    assert 0 < pressure.pids_available_share <= 1
+
+
+def test_parsers() -> None:
+    assert parse_os_release('NAME=x\nPRETTY_NAME="Debian GNU/Linux 12"\n') == "Debian GNU/Linux 12"
+    assert parse_os_release("") == "Linux"
+    assert parse_meminfo("MemTotal:  12 kB\nbroken\n") == {"MemTotal": 12}
+    assert go_architecture("x86_64") == "amd64"
+
+
+async def test_the_node_is_registered_and_ready(world: Any) -> None:
+    async with world.running():
+        node = world.api.objects[("nodes", "", "node0")]
+        assert conditions(node["status"])["Ready"] == ("True", "KubeletReady")
+        assert node["spec"]["podCIDR"] == "10.244.0.0/24"
+        assert world.kubelet.ready.is_set()
+
+
+async def test_the_lease_is_renewed(world: Any) -> None:
+    async with world.running():
+        lease = world.api.objects[("leases", "kube-node-lease", "node0")]
+        assert lease["spec"]["holderIdentity"] == "node0"
+        assert lease["metadata"]["ownerReferences"][0]["kind"] == "Node"
+        await world.pass_time(11)
+        lease = world.api.objects[("leases", "kube-node-lease", "node0")]
+        assert lease["spec"]["renewTime"] == "2026-01-01T00:00:10.000000Z"
+
+
+async def test_the_status_is_written_every_five_minutes(world: Any) -> None:
+    async with world.running():
+
+        def count() -> int:
+            return sum(w == ("patch status", "nodes", "node0") for w in world.api.writes)
+
+        before = count()
+        await world.pass_time(250)
+        assert count() == before
+        await world.pass_time(100)
+        assert count() == before + 1
+
+
+async def test_an_existing_node_is_taken_over(world: Any) -> None:
+    async with world.running():
+        pass
+    node = world.api.objects[("nodes", "", "node0")]
+    node["metadata"]["labels"] = {"mine": "yes"}
+    node["spec"] = {"unschedulable": True}
+    world.kubelet = world.new_kubelet()
+    async with world.running():
+        node = world.api.objects[("nodes", "", "node0")]
+        assert node["metadata"]["labels"]["mine"] == "yes"
+        assert node["metadata"]["labels"]["kubernetes.io/os"] == "linux"
+        assert node["spec"] == {
+            "unschedulable": True,
+            "podCIDR": "10.244.0.0/24",
+            "podCIDRs": ["10.244.0.0/24"],
+        }
+
+
+async def test_registration_is_tried_until_the_api_server_answers(world: Any) -> None:
+    broken = [True]
+    world.api.refuse = lambda verb, *_: (
+        ApiError(503, "ServiceUnavailable", "later") if verb == "create" and broken[0] else None
+    )
+    async with world.running():
+        assert not world.kubelet.ready.is_set()
+        broken[0] = False
+        await world.pass_time(1)
+        assert world.kubelet.ready.is_set()
+
+
+async def test_a_network_that_cannot_be_set_up_is_told(world: Any) -> None:
+    from netlab.errors import NetworkError
+
+    real = world.network.setup
+
+    async def setup() -> None:
+        raise NetworkError("no br_netfilter")
+
+    world.network.setup = setup
+    async with world.running():
+        await world.pass_time(1)
+        node = world.api.objects[("nodes", "", "node0")]
+        ready = next(c for c in node["status"]["conditions"] if c["type"] == "Ready")
+        assert ready["status"] == "False"
+        assert "no br_netfilter" in ready["message"]
+        world.network.setup = real
+        await world.pass_time(1)
+        assert world.kubelet.ready.is_set()

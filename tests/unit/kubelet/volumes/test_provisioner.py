@@ -1,0 +1,155 @@
+"""Folders for claims: made, used again, made larger and removed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netlab.api.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS
+from netlab.api.view import Object
+from netlab.kubelet.volumes.provisioner import LocalPathProvisioner
+
+OURS = {"volume.kubernetes.io/storage-provisioner": "netlab.io/local-path"}
+
+
+async def settle() -> None:
+    for _ in range(60):
+        await asyncio.sleep(0)
+
+
+def claim(annotations: dict[str, str] | None = None, **spec: Any) -> Object:
+    return {
+        "metadata": {
+            "name": "data",
+            "uid": "c1",
+            "annotations": OURS if annotations is None else annotations,
+        },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "standard",
+            "resources": {"requests": {"storage": "1Gi"}},
+            "volumeMode": "Filesystem",
+            **spec,
+        },
+        "status": {"phase": "Pending"},
+    }
+
+
+@asynccontextmanager
+async def provisioning(world: Any, folder: Path, **more: Any) -> AsyncIterator[Any]:
+    body = {
+        "metadata": {"name": "standard"},
+        "provisioner": "netlab.io/local-path",
+        "reclaimPolicy": "Delete",
+    }
+    await world.api.create(STORAGE_CLASS, None, body)
+    provisioner = LocalPathProvisioner(
+        client=world.api, clock=world.clock, folder=folder, node_name="node0", **more
+    )
+    task = asyncio.create_task(provisioner.run())
+    await settle()
+    try:
+        yield world.api
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def volumes(api: Any) -> list[Object]:
+    return [obj for key, obj in api.objects.items() if key[0] == "persistentvolumes"]
+
+
+async def test_a_claim_gets_a_folder(world: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "persistent"
+    async with provisioning(world, folder) as api:
+        await api.create(PERSISTENT_VOLUME_CLAIM, "shop", claim())
+        await settle()
+        (volume,) = volumes(api)
+        path = folder / "pvc-c1_shop_data"
+        assert volume["metadata"]["name"] == "pvc-c1"
+        assert volume["spec"]["local"]["path"] == str(path)
+        assert volume["spec"]["claimRef"]["uid"] == "c1"
+        assert volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
+        assert path.stat().st_mode & 0o777 == 0o777
+        assert ("ProvisioningSucceeded", "Successfully provisioned volume pvc-c1") in api.events()
+
+
+NOT_OURS: dict[str, Object] = {
+    "not marked": claim({}),
+    "another provisioner": claim({"volume.kubernetes.io/storage-provisioner": "example.com/x"}),
+    "another node": claim({**OURS, "volume.kubernetes.io/selected-node": "node1"}),
+    "bound already": claim(volumeName="pv1"),
+    "block device": claim(volumeMode="Block"),
+    "selector": claim(selector={"matchLabels": {"a": "b"}}),
+}
+
+
+@pytest.mark.parametrize("name", NOT_OURS)
+async def test_claims_that_get_none(world: Any, tmp_path: Path, name: str) -> None:
+    async with provisioning(world, tmp_path / "p") as api:
+        await api.create(PERSISTENT_VOLUME_CLAIM, "shop", NOT_OURS[name])
+        await settle()
+        assert volumes(api) == []
+        assert not (tmp_path / "p").exists()
+
+
+async def test_a_released_volume_goes_with_its_folder(world: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "persistent"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("x")
+    async with provisioning(world, folder) as api:
+        await api.create(PERSISTENT_VOLUME_CLAIM, "shop", claim())
+        await settle()
+        path = folder / "pvc-c1_shop_data"
+        (path / "file").write_text("x")
+        (path / "link").symlink_to(elsewhere)
+        released = {"status": {"phase": "Released"}}
+        await api.patch(PERSISTENT_VOLUME, None, "pvc-c1", released)
+        await settle()
+        assert volumes(api) == []
+        assert list(folder.iterdir()) == []
+        assert (elsewhere / "precious").exists()
+
+
+async def test_a_folder_that_is_not_ours_is_never_removed(world: Any, tmp_path: Path) -> None:
+    async with provisioning(world, tmp_path / "persistent") as api:
+        precious = tmp_path / "precious"
+        precious.mkdir()
+        await api.create(
+            PERSISTENT_VOLUME,
+            None,
+            {
+                "metadata": {
+                    "name": "forged",
+                    "annotations": {"pv.kubernetes.io/provisioned-by": "netlab.io/local-path"},
+                },
+                "spec": {
+                    "local": {"path": str(precious)},
+                    "persistentVolumeReclaimPolicy": "Delete",
+                },
+                "status": {"phase": "Released"},
+            },
+        )
+        await settle()
+        assert precious.exists()
+        assert len(volumes(api)) == 1
+
+
+async def test_a_larger_claim_is_written_down(world: Any, tmp_path: Path) -> None:
+    async with provisioning(world, tmp_path / "persistent") as api:
+        await api.create(PERSISTENT_VOLUME_CLAIM, "shop", claim())
+        await settle()
+        marks = {**OURS, "pv.kubernetes.io/bind-completed": "yes"}
+        larger = {
+            "metadata": {"annotations": marks},
+            "spec": {"volumeName": "pvc-c1", "resources": {"requests": {"storage": "3Gi"}}},
+        }
+        await api.patch(PERSISTENT_VOLUME_CLAIM, "shop", "data", larger)
+        await settle()
+        assert volumes(api)[0]["spec"]["capacity"] == {"storage": "3Gi"}
