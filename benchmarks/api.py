@@ -31,9 +31,9 @@ from aiohttp import web
 
 from netlab.api.kinds import SERVICE_ACCOUNT
 from netlab.apiserver.assembly import assemble
+from netlab.apiserver.auth.pki import Pki, ensure_pki
 from netlab.apiserver.bootstrap import ensure_system_objects
 from netlab.apiserver.local import LocalClient
-from netlab.apiserver.pki import Pki, ensure_pki
 from netlab.apiserver.requests import SYSTEM_USER
 from netlab.clock import SystemClock
 from netlab.config import LabConfig

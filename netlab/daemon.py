@@ -29,11 +29,11 @@ import uvloop
 from netlab.api.kinds import BY_KIND
 from netlab.api.streams import NodeConnection
 from netlab.apiserver.assembly import ControlPlane, assemble
+from netlab.apiserver.auth.pki import Pki, ensure_pki
 from netlab.apiserver.bootstrap import ensure_system_objects, keep_kubernetes_service
+from netlab.apiserver.discovery.handlers import Check
 from netlab.apiserver.expiry import run_event_expiry
-from netlab.apiserver.information import Check
 from netlab.apiserver.local import LocalClient
-from netlab.apiserver.pki import Pki, ensure_pki
 from netlab.apiserver.requests import UserInfo
 from netlab.client.interface import Client
 from netlab.clock import Clock, SystemClock

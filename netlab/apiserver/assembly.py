@@ -12,13 +12,13 @@ from typing import Any
 
 from netlab.api.kinds import SERVICE_ACCOUNT, Kind
 from netlab.api.view import Object
-from netlab.apiserver.information import Check
-from netlab.apiserver.pki import Pki
+from netlab.apiserver.auth.pki import Pki
+from netlab.apiserver.auth.tokens import ServiceAccountTokens
+from netlab.apiserver.discovery.handlers import Check
+from netlab.apiserver.http.server import ApiServer
 from netlab.apiserver.registry import Registry
 from netlab.apiserver.requests import UserInfo
-from netlab.apiserver.server import ApiServer
-from netlab.apiserver.streaming import Connections
-from netlab.apiserver.tokens import ServiceAccountTokens
+from netlab.apiserver.streams.handlers import Connections
 from netlab.clock import Clock
 from netlab.config import LabConfig
 from netlab.store.store import Store

@@ -22,17 +22,17 @@ from netlab.api.kinds import NODE, POD, Kind
 from netlab.api.meta import AnyObject
 from netlab.api.streams import ContainerUsage, NodeConnection, NodeUsage
 from netlab.api.view import Object
-from netlab.apiserver.exchange import (
+from netlab.apiserver.http.exchange import (
     Answer,
     Exchange,
     answer_bytes,
     method_not_allowed,
     no_such_resource,
 )
-from netlab.apiserver.paths import Target
-from netlab.apiserver.query import is_watch, list_options
+from netlab.apiserver.http.paths import Target
+from netlab.apiserver.http.query import is_watch, list_options
+from netlab.apiserver.http.rendering import render_item, render_list
 from netlab.apiserver.registry import Registry
-from netlab.apiserver.rendering import render_item, render_list
 from netlab.apiserver.requests import Item, ListOptions, ListResult
 from netlab.clock import rfc3339
 

@@ -13,9 +13,9 @@ import aiohttp
 from netlab.api.kinds import NODE, POD, SERVICE_ACCOUNT
 from netlab.api.streams import STDERR, STDOUT, ByteStream
 from netlab.apiserver.assembly import assemble
+from netlab.apiserver.auth.pki import ensure_pki
 from netlab.apiserver.bootstrap import ensure_system_objects
 from netlab.apiserver.local import LocalClient
-from netlab.apiserver.pki import ensure_pki
 from netlab.apiserver.requests import SYSTEM_USER
 from netlab.client.https import Endpoint
 from netlab.clock import SystemClock

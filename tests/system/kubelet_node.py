@@ -19,9 +19,9 @@ from netlab.api.kinds import CONFIG_MAP, EVENT, POD, SERVICE_ACCOUNT
 from netlab.api.streams import LogOptions
 from netlab.api.view import Object
 from netlab.apiserver.assembly import assemble
+from netlab.apiserver.auth.pki import ensure_pki
 from netlab.apiserver.bootstrap import ensure_system_objects
 from netlab.apiserver.local import LocalClient
-from netlab.apiserver.pki import ensure_pki
 from netlab.apiserver.requests import UserInfo
 from netlab.clock import SystemClock
 from netlab.cni.plugin import PodNetwork

@@ -22,9 +22,9 @@ import pytest
 from netlab import command
 from netlab.api.kinds import NAMESPACE, SERVICE, SERVICE_ACCOUNT
 from netlab.apiserver.assembly import assemble
+from netlab.apiserver.auth.pki import Pki, ensure_pki
 from netlab.apiserver.bootstrap import ensure_system_objects
 from netlab.apiserver.local import LocalClient
-from netlab.apiserver.pki import Pki, ensure_pki
 from netlab.apiserver.requests import UserInfo
 from netlab.clock import SystemClock
 from netlab.config import LabConfig

@@ -17,8 +17,8 @@ from urllib.parse import parse_qs
 
 from netlab.api.field_errors import bad_request
 from netlab.api.streams import ERROR, RESIZE, STDERR, STDIN, STDOUT, ExecProcess
-from netlab.apiserver.channels import CLOSE, V1, V5, encode_outcome, parse_size
-from netlab.apiserver.parameters import truth
+from netlab.apiserver.http.parameters import truth
+from netlab.apiserver.streams.channels import CLOSE, V1, V5, encode_outcome, parse_size
 from netlab.apiserver.streams.connection import TakenConnection
 from netlab.apiserver.streams.spdy_session import SpdySession, SpdyStream, StreamResetError
 from netlab.apiserver.streams.websocket import Channels

@@ -21,7 +21,7 @@ from urllib.parse import parse_qs
 
 from netlab.api.field_errors import bad_request
 from netlab.api.streams import ByteStream
-from netlab.apiserver.channels import V4, V4_BASE64
+from netlab.apiserver.streams.channels import V4, V4_BASE64
 from netlab.apiserver.streams.spdy_session import SpdySession, SpdyStream, StreamResetError, Wire
 from netlab.apiserver.streams.websocket import Channels
 from netlab.errors import ApiError, NetlabError

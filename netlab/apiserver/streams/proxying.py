@@ -24,17 +24,16 @@ from multidict import CIMultiDict
 
 from netlab.api.kinds import ENDPOINT_SLICE, NODE, POD, SERVICE, Kind
 from netlab.api.streams import ByteStream, NodeConnection
-from netlab.apiserver.exchange import (
+from netlab.apiserver.http.exchange import (
     Answer,
     Exchange,
     answer_bytes,
     answer_text,
     method_not_allowed,
 )
-from netlab.apiserver.logs import parse_log_options
-from netlab.apiserver.paths import Target
+from netlab.apiserver.http.paths import Target
+from netlab.apiserver.http.rendering import encode_object
 from netlab.apiserver.registry import Registry
-from netlab.apiserver.rendering import encode_object
 from netlab.apiserver.requests import ListOptions
 from netlab.apiserver.streams import backend
 from netlab.apiserver.streams.backend import BackendError, BackendResponse
@@ -47,6 +46,7 @@ from netlab.apiserver.streams.location import (
     pod_location,
     service_location,
 )
+from netlab.apiserver.streams.logs import parse_log_options
 from netlab.apiserver.streams.rewriting import Rewriter, rewrite_html
 from netlab.errors import ApiError
 

@@ -14,7 +14,7 @@ from enum import Enum
 from aiohttp import web
 
 from netlab.api.field_errors import bad_request
-from netlab.apiserver.channels import V1, choose_protocol
+from netlab.apiserver.streams.channels import V1, choose_protocol
 from netlab.errors import ApiError
 
 SPDY_UPGRADE = "SPDY/3.1"

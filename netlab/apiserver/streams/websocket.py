@@ -10,7 +10,7 @@ import contextlib
 
 from aiohttp import WSMsgType, web
 
-from netlab.apiserver.channels import is_base64, join_message, split_message
+from netlab.apiserver.streams.channels import is_base64, join_message, split_message
 from netlab.apiserver.streams.upgrading import Upgrade
 
 LARGEST_MESSAGE_BYTES = 4 << 20

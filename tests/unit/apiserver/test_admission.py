@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from netlab.api.kinds import POD, SERVICE_ACCOUNT
-from netlab.apiserver.admission import ACCOUNT_MOUNT_PATH
-from netlab.apiserver.pods import qos_class
-from netlab.apiserver.warnings import object_warnings
+from netlab.apiserver.admission.chain import ACCOUNT_MOUNT_PATH
+from netlab.apiserver.registry.warnings import object_warnings
+from netlab.apiserver.storage.pods import qos_class
 from netlab.errors import ApiError
 
 

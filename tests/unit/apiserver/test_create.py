@@ -116,7 +116,7 @@ async def test_generated_names_never_collide(lab: Any):
 
 async def test_a_taken_generated_name_is_tried_again(lab: Any, monkeypatch: pytest.MonkeyPatch):
     names = iter(["web-a", "web-a", "web-a", "web-b"])
-    monkeypatch.setattr("netlab.apiserver.registry.generate_name", lambda *_: next(names))
+    monkeypatch.setattr("netlab.apiserver.registry.registry.generate_name", lambda *_: next(names))
     body = {"metadata": {"generateName": "web-"}}
     first = await lab.create(CONFIG_MAP, {"metadata": dict(body["metadata"])})
     second = await lab.create(CONFIG_MAP, body)

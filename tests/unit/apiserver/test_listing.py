@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from netlab.api.kinds import CONFIG_MAP, NAMESPACE, POD
-from netlab.apiserver.listing import decode_token, encode_token
+from netlab.apiserver.registry.listing import decode_token, encode_token
 from netlab.apiserver.requests import ListOptions
 from netlab.errors import ApiError
 from netlab.store.records import Key

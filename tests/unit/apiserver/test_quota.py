@@ -15,7 +15,7 @@ from netlab.api.kinds import (
     RESOURCE_QUOTA,
     SERVICE,
 )
-from netlab.apiserver.quota import usage_of
+from netlab.apiserver.storage.quota import usage_of
 from netlab.errors import ApiError
 
 

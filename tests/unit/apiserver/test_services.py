@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from netlab.api.kinds import SERVICE
-from netlab.apiserver.allocations import NODE_PORTS, Allocations
+from netlab.apiserver.storage.allocations import NODE_PORTS, Allocations
 from netlab.errors import ApiError, StorageError
 from netlab.store.log import Log
 

@@ -9,8 +9,8 @@ import pytest
 
 from netlab.api.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD, STORAGE_CLASS, Kind
 from netlab.api.view import Object
-from netlab.apiserver.attributes import Attributes
-from netlab.apiserver.storage_admission import (
+from netlab.apiserver.admission.attributes import Attributes
+from netlab.apiserver.admission.storage import (
     claim_expansion,
     default_storage_class,
     storage_protection,

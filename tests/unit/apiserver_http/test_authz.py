@@ -1,6 +1,6 @@
 import pytest
 
-from netlab.apiserver.authz import Access, allowed, forbidden, grants_of
+from netlab.apiserver.auth.authz import Access, allowed, forbidden, grants_of
 
 COREDNS = ("system:serviceaccount:kube-system:coredns", ("system:authenticated",))
 ADMIN = ("kubernetes-admin", ("system:masters", "system:authenticated"))

@@ -1,7 +1,7 @@
 import pytest
 
-from netlab.apiserver.decoding import decode_object, summarize
-from netlab.apiserver.negotiation import JSON, YAML
+from netlab.apiserver.http.decoding import decode_object, summarize
+from netlab.apiserver.http.negotiation import JSON, YAML
 from netlab.errors import ApiError
 
 

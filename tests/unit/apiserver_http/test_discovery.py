@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from netlab.apiserver.discovery import (
+from netlab.apiserver.discovery.documents import (
     MEASURED,
     Document,
     aggregated,

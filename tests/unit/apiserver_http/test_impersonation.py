@@ -2,7 +2,7 @@
 
 import pytest
 
-from netlab.apiserver.impersonation import parse_impersonation
+from netlab.apiserver.auth.impersonation import parse_impersonation
 from netlab.errors import ApiError
 
 REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"

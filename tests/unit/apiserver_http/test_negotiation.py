@@ -1,6 +1,6 @@
 import pytest
 
-from netlab.apiserver.negotiation import (
+from netlab.apiserver.http.negotiation import (
     JSON,
     YAML,
     Output,

@@ -2,9 +2,9 @@ import msgspec
 import pytest
 
 from netlab.api.kinds import KINDS
-from netlab.apiserver import openapi
-from netlab.apiserver.discovery import resources
-from netlab.apiserver.openapi_v2 import encode_document
+from netlab.apiserver.discovery import openapi
+from netlab.apiserver.discovery.documents import resources
+from netlab.apiserver.discovery.openapi_v2 import encode_document
 
 
 def parse(data):

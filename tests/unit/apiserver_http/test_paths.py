@@ -1,7 +1,7 @@
 import pytest
 
 from netlab.api.kinds import DEPLOYMENT, NAMESPACE, NODE, POD
-from netlab.apiserver.paths import Target, parse_target
+from netlab.apiserver.http.paths import Target, parse_target
 
 ROWS = {
     "collection of all namespaces": ("/api/v1/pods", ("", "v1", "pods", POD, "", "", "")),

@@ -6,8 +6,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from netlab.apiserver.authn import certificate_user
-from netlab.apiserver.pki import ensure_pki
+from netlab.apiserver.auth.authn import certificate_user
+from netlab.apiserver.auth.pki import ensure_pki
 from netlab.config import LabConfig
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

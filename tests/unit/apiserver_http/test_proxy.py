@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from netlab.api.kinds import ENDPOINT_SLICE, NODE, POD, SERVICE
-from netlab.apiserver.paths import parse_target
+from netlab.apiserver.http.paths import parse_target
 from netlab.apiserver.streams.location import (
     Location,
     ProxyName,

@@ -1,6 +1,6 @@
 import pytest
 
-from netlab.apiserver.query import (
+from netlab.apiserver.http.query import (
     DEFAULT_WATCH_TIMEOUT_S,
     delete_options,
     is_watch,

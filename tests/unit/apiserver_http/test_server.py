@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from netlab.api.kinds import CONFIG_MAP, NAMESPACE
-from netlab.apiserver.server import SHUTDOWN_TIMEOUT_S
+from netlab.apiserver.http.server import SHUTDOWN_TIMEOUT_S
 from tests.support.api import api_lab
 
 MAPS = "/api/v1/namespaces/default/configmaps"

@@ -6,7 +6,7 @@ import struct
 import msgspec
 import pytest
 
-from netlab.apiserver.channels import V1_BASE64, V4
+from netlab.apiserver.streams.channels import V1_BASE64, V4
 from netlab.apiserver.streams.portforward import TUNNEL_PROTOCOL
 from netlab.apiserver.streams.spdy_frames import Data, FrameReader, FrameWriter, data_frame
 from tests.support.spdy import spdy_connection

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from netlab.api.streams import LogOptions
-from netlab.apiserver.channels import (
+from netlab.apiserver.streams.channels import (
     V1,
     V1_BASE64,
     V4,
@@ -21,8 +21,8 @@ from netlab.apiserver.channels import (
     parse_frame,
     split_message,
 )
-from netlab.apiserver.logs import choose_container, parse_log_options
 from netlab.apiserver.streams.commands import CommandRequest, parse_command
+from netlab.apiserver.streams.logs import choose_container, parse_log_options
 from netlab.errors import ApiError
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -3,10 +3,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from netlab.api.kinds import NODE, POD, SERVICE_ACCOUNT
-from netlab.apiserver.authn import ANONYMOUS, Authenticator, service_account_user
-from netlab.apiserver.pki import _key_pem
+from netlab.apiserver.auth.authn import ANONYMOUS, Authenticator, service_account_user
+from netlab.apiserver.auth.pki import _key_pem
+from netlab.apiserver.auth.tokens import ServiceAccountTokens
 from netlab.apiserver.requests import Item, UserInfo, WriteOptions
-from netlab.apiserver.tokens import ServiceAccountTokens
 from netlab.clock import FakeClock
 from netlab.errors import ApiError
 

@@ -11,7 +11,7 @@ from netlab.api.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE
 from netlab.api.storage import PersistentVolumeClaim, StorageClass
 from netlab.api.storage_marks import CLAIM_PROTECTION, VOLUME_PROTECTION, default_class
 from netlab.api.volume_match import storage_amount
-from netlab.apiserver.attributes import Attributes
+from netlab.apiserver.admission.attributes import Attributes
 
 
 def default_storage_class(attributes: Attributes) -> None:

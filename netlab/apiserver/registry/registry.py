@@ -39,12 +39,15 @@ from netlab.api.generate import generate_name
 from netlab.api.kinds import NAMESPACE, POD, SERVICE_ACCOUNT, Kind
 from netlab.api.validation import validate_create, validate_update
 from netlab.api.view import Object
-from netlab.apiserver import metadata as meta
-from netlab.apiserver import pods, scale, warnings
-from netlab.apiserver.admission import DEFAULT_SERVICE_ACCOUNT, Attributes, admit, review
-from netlab.apiserver.deletion import Verdict, plan_deletion, removed_by_update
-from netlab.apiserver.incoming import decode_object, only_new
-from netlab.apiserver.listing import list_objects
+from netlab.apiserver.admission.chain import DEFAULT_SERVICE_ACCOUNT, Attributes, admit, review
+from netlab.apiserver.registry import metadata as meta
+from netlab.apiserver.registry import scale, warnings
+from netlab.apiserver.registry.deletion import Verdict, plan_deletion, removed_by_update
+from netlab.apiserver.registry.incoming import decode_object, only_new
+from netlab.apiserver.registry.listing import list_objects
+from netlab.apiserver.registry.strategy import separate_status, strategy_of
+from netlab.apiserver.registry.watching import BOOKMARK_INTERVAL_S, Watch, start_watch
+from netlab.apiserver.registry.writing import Present, Writes, Written, key_of
 from netlab.apiserver.requests import (
     DeleteOptions,
     DeleteResult,
@@ -56,9 +59,7 @@ from netlab.apiserver.requests import (
     WriteOptions,
     WriteResult,
 )
-from netlab.apiserver.strategy import separate_status, strategy_of
-from netlab.apiserver.watching import BOOKMARK_INTERVAL_S, Watch, start_watch
-from netlab.apiserver.writing import Present, Writes, Written, key_of
+from netlab.apiserver.storage import pods
 from netlab.clock import Clock, rfc3339
 from netlab.config import LabConfig
 from netlab.errors import ApiError

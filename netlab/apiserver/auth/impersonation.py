@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from netlab.apiserver.authn import ANONYMOUS, AUTHENTICATED
-from netlab.apiserver.authz import Access
+from netlab.apiserver.auth.authn import ANONYMOUS, AUTHENTICATED
+from netlab.apiserver.auth.authz import Access
 from netlab.apiserver.requests import UserInfo
 from netlab.errors import ApiError
 

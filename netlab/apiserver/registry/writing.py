@@ -17,11 +17,11 @@ import msgspec
 from netlab.api.field_errors import not_found
 from netlab.api.kinds import KINDS, RESOURCE_QUOTA, SERVICE, Kind
 from netlab.api.view import Object
-from netlab.apiserver import services
-from netlab.apiserver.allocations import Allocations
-from netlab.apiserver.metadata import with_version
-from netlab.apiserver.quota import Quotas
+from netlab.apiserver.registry.metadata import with_version
 from netlab.apiserver.requests import WriteOptions
+from netlab.apiserver.storage import services
+from netlab.apiserver.storage.allocations import Allocations
+from netlab.apiserver.storage.quota import Quotas
 from netlab.config import LabConfig
 from netlab.store.records import Item, Key, Record
 from netlab.store.store import Store

@@ -14,9 +14,9 @@ from netlab.api.field_errors import bad_request
 from netlab.api.kinds import Kind
 from netlab.api.unsupported import inert_field_warnings
 from netlab.api.view import Object
-from netlab.apiserver import metadata as meta
+from netlab.apiserver.registry import metadata as meta
+from netlab.apiserver.registry.warnings import object_warnings
 from netlab.apiserver.requests import WriteOptions
-from netlab.apiserver.warnings import object_warnings
 
 
 def decode_object(

@@ -16,8 +16,8 @@ from aiohttp import web
 
 from netlab.api.kinds import KINDS
 from netlab.api.release import KUBERNETES_MAJOR, KUBERNETES_MINOR, RELEASE, go_architecture
-from netlab.apiserver import openapi
-from netlab.apiserver.discovery import (
+from netlab.apiserver.discovery import openapi
+from netlab.apiserver.discovery.documents import (
     Document,
     Resource,
     aggregated,
@@ -28,7 +28,7 @@ from netlab.apiserver.discovery import (
     group_names,
     resources,
 )
-from netlab.apiserver.exchange import (
+from netlab.apiserver.http.exchange import (
     Answer,
     Exchange,
     answer_bytes,
@@ -38,7 +38,7 @@ from netlab.apiserver.exchange import (
     method_not_allowed,
     no_such_resource,
 )
-from netlab.apiserver.negotiation import JSON, aggregated_discovery_version, parse_accept
+from netlab.apiserver.http.negotiation import JSON, aggregated_discovery_version, parse_accept
 
 HEALTH_PATHS = ("healthz", "livez", "readyz")
 

@@ -17,7 +17,7 @@ import yaml
 from netlab.api.kinds import Kind
 from netlab.api.tables import table_for
 from netlab.api.view import Object
-from netlab.apiserver.negotiation import JSON, YAML, Output
+from netlab.apiserver.http.negotiation import JSON, YAML, Output
 from netlab.apiserver.requests import Item, ListResult, WatchItem
 
 _encode = msgspec.json.encode

@@ -18,8 +18,8 @@ import msgspec
 from netlab.api.kinds import KINDS, Kind
 from netlab.api.schemas import definitions_for
 from netlab.api.view import Object
-from netlab.apiserver.discovery import Resource
-from netlab.apiserver.openapi_v2 import encode_document
+from netlab.apiserver.discovery.documents import Resource
+from netlab.apiserver.discovery.openapi_v2 import encode_document
 
 TITLE = "Kubernetes"
 V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"

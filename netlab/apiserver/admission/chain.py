@@ -19,8 +19,9 @@ from netlab.api.field_errors import forbidden, not_found
 from netlab.api.generate import random_suffix
 from netlab.api.kinds import NAMESPACE, POD, SERVICE_ACCOUNT, Kind
 from netlab.api.view import Object
-from netlab.apiserver import limit_ranges, storage_admission
-from netlab.apiserver.attributes import Attributes, Plugin
+from netlab.apiserver.admission import limit_ranges
+from netlab.apiserver.admission import storage as storage_admission
+from netlab.apiserver.admission.attributes import Attributes, Plugin
 from netlab.errors import ApiError
 
 __all__ = ["Attributes", "Plugin", "admit", "review"]

@@ -17,8 +17,8 @@ from aiohttp import web
 from netlab.api.field_errors import unsupported_media_type
 from netlab.api.kinds import Kind
 from netlab.api.view import Object
-from netlab.apiserver.decoding import decode_any, decode_object
-from netlab.apiserver.exchange import (
+from netlab.apiserver.http.decoding import decode_any, decode_object
+from netlab.apiserver.http.exchange import (
     Answer,
     Exchange,
     answer_bytes,
@@ -27,17 +27,16 @@ from netlab.apiserver.exchange import (
     method_not_allowed,
     no_such_resource,
 )
-from netlab.apiserver.negotiation import JSON
-from netlab.apiserver.paths import Target
-from netlab.apiserver.query import (
+from netlab.apiserver.http.negotiation import JSON
+from netlab.apiserver.http.paths import Target
+from netlab.apiserver.http.query import (
     delete_options,
     is_watch,
     list_options,
     watch_options,
     write_options,
 )
-from netlab.apiserver.registry import Registry, Watch
-from netlab.apiserver.rendering import (
+from netlab.apiserver.http.rendering import (
     EventRenderer,
     Form,
     error_line,
@@ -45,6 +44,7 @@ from netlab.apiserver.rendering import (
     render_item,
     render_list,
 )
+from netlab.apiserver.registry import Registry, Watch
 from netlab.apiserver.requests import DeleteResult, Item, PatchType, WriteResult
 from netlab.clock import Clock
 from netlab.errors import ApiError

@@ -15,9 +15,9 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from netlab.api.view import Object
-from netlab.apiserver.negotiation import PLAIN, Output, body_type, negotiate
-from netlab.apiserver.parameters import truth
-from netlab.apiserver.rendering import Form, encode_object
+from netlab.apiserver.http.negotiation import PLAIN, Output, body_type, negotiate
+from netlab.apiserver.http.parameters import truth
+from netlab.apiserver.http.rendering import Form, encode_object
 from netlab.apiserver.requests import UserInfo
 from netlab.errors import ApiError
 

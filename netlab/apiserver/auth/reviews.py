@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from netlab.api.view import Object
-from netlab.apiserver.authz import Access, Grant, allowed, grants_of
+from netlab.apiserver.auth.authz import Access, Grant, allowed, grants_of
 from netlab.apiserver.requests import UserInfo
 from netlab.errors import ApiError
 

@@ -15,7 +15,7 @@ from netlab.api.kinds import BY_KIND
 from netlab.api.protobuf import decode_protobuf
 from netlab.api.schemas import decode_json, decode_yaml
 from netlab.api.view import Object
-from netlab.apiserver.negotiation import PROTOBUF, YAML
+from netlab.apiserver.http.negotiation import PROTOBUF, YAML
 from netlab.errors import ApiError
 
 SHOWN_BYTES = 30

@@ -21,18 +21,17 @@ from netlab.api.field_errors import bad_request
 from netlab.api.kinds import POD
 from netlab.api.streams import ByteStream, ExecProcess, NodeConnection
 from netlab.api.view import Object
-from netlab.apiserver.channels import PROTOCOLS, SPDY_PROTOCOLS, V4
-from netlab.apiserver.exchange import (
+from netlab.apiserver.http.exchange import (
     Answer,
     Exchange,
     answer_bytes,
     base_headers,
     method_not_allowed,
 )
-from netlab.apiserver.logs import choose_container, parse_log_options
-from netlab.apiserver.paths import Target
+from netlab.apiserver.http.paths import Target
 from netlab.apiserver.registry import Registry
 from netlab.apiserver.streams import portforward
+from netlab.apiserver.streams.channels import PROTOCOLS, SPDY_PROTOCOLS, V4
 from netlab.apiserver.streams.commands import (
     CommandRequest,
     SpdyCommand,
@@ -43,6 +42,7 @@ from netlab.apiserver.streams.commands import (
     run_command,
 )
 from netlab.apiserver.streams.connection import switch_protocols, watch_departure
+from netlab.apiserver.streams.logs import choose_container, parse_log_options
 from netlab.apiserver.streams.portforward import ChannelForward, SpdyForward
 from netlab.apiserver.streams.proxying import ProxyHandlers
 from netlab.apiserver.streams.upgrading import Carrier, Upgrade, choose_upgrade, spdy_headers

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from cryptography import x509
 
 from netlab.api.field_errors import unauthorized
-from netlab.apiserver.pki import subject_of
+from netlab.apiserver.auth.pki import subject_of
+from netlab.apiserver.auth.tokens import ServiceAccountToken, ServiceAccountTokens
 from netlab.apiserver.requests import UserInfo
-from netlab.apiserver.tokens import ServiceAccountToken, ServiceAccountTokens
 from netlab.clock import Clock
 
 ANONYMOUS = UserInfo("system:anonymous", groups=("system:unauthenticated",))

@@ -11,7 +11,7 @@ from typing import Any, cast, get_args
 
 from netlab.api.field_errors import bad_request
 from netlab.api.view import Object
-from netlab.apiserver.parameters import integer, truth
+from netlab.apiserver.http.parameters import integer, truth
 from netlab.apiserver.requests import (
     DeleteOptions,
     FieldValidation,

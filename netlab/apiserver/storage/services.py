@@ -16,7 +16,7 @@ from typing import Any
 from netlab.api.field_errors import FieldError, invalid, invalid_value
 from netlab.api.kinds import SERVICE
 from netlab.api.view import Object
-from netlab.apiserver.allocations import Allocations, ServiceKey
+from netlab.apiserver.storage.allocations import Allocations, ServiceKey
 from netlab.errors import ApiError
 
 HEADLESS = "None"

@@ -14,7 +14,7 @@ from netlab.api.kinds import LIMIT_RANGE, PERSISTENT_VOLUME_CLAIM, POD
 from netlab.api.pod_resources import Amounts, parse_amounts, pod_limits, pod_requests
 from netlab.api.pods import PodSpec
 from netlab.api.quota import LimitRange, LimitRangeItem
-from netlab.apiserver.attributes import Attributes
+from netlab.apiserver.admission.attributes import Attributes
 
 ANNOTATION = "kubernetes.io/limit-ranger"
 

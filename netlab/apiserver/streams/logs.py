@@ -12,7 +12,7 @@ from typing import Any
 
 from netlab.api.field_errors import bad_request
 from netlab.api.streams import LogOptions
-from netlab.apiserver.parameters import integer, truth
+from netlab.apiserver.http.parameters import integer, truth
 from netlab.errors import ApiError
 
 STREAMS = ("All", "Stdout", "Stderr")

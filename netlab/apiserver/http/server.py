@@ -24,11 +24,16 @@ from aiohttp import web
 
 from netlab.api.field_errors import unauthorized
 from netlab.apiserver import metrics
-from netlab.apiserver.authn import ANONYMOUS, Authenticator
-from netlab.apiserver.authz import Access, allowed, forbidden
-from netlab.apiserver.decoding import decode_object
-from netlab.apiserver.discovery import ALWAYS_EMPTY, REVIEWS, Resource
-from netlab.apiserver.exchange import (
+from netlab.apiserver.auth.authn import ANONYMOUS, Authenticator
+from netlab.apiserver.auth.authz import Access, allowed, forbidden
+from netlab.apiserver.auth.impersonation import parse_impersonation
+from netlab.apiserver.auth.pki import Pki
+from netlab.apiserver.auth.reviews import answer_review
+from netlab.apiserver.auth.tokens import ServiceAccountTokens
+from netlab.apiserver.discovery.documents import ALWAYS_EMPTY, REVIEWS, Resource
+from netlab.apiserver.discovery.handlers import Check, InformationHandlers
+from netlab.apiserver.http.decoding import decode_object
+from netlab.apiserver.http.exchange import (
     BODY_LIMIT_BYTES,
     Answer,
     Exchange,
@@ -37,18 +42,13 @@ from netlab.apiserver.exchange import (
     method_not_allowed,
     no_such_resource,
 )
-from netlab.apiserver.impersonation import parse_impersonation
-from netlab.apiserver.information import Check, InformationHandlers
+from netlab.apiserver.http.paths import Target, parse_target
+from netlab.apiserver.http.query import is_watch
+from netlab.apiserver.http.resources import ResourceHandlers
 from netlab.apiserver.metrics import MetricsHandlers
-from netlab.apiserver.paths import Target, parse_target
-from netlab.apiserver.pki import Pki
-from netlab.apiserver.query import is_watch
 from netlab.apiserver.registry import Registry
 from netlab.apiserver.requests import UserInfo
-from netlab.apiserver.resources import ResourceHandlers
-from netlab.apiserver.reviews import answer_review
-from netlab.apiserver.streaming import Connections, StreamHandlers, is_stream
-from netlab.apiserver.tokens import ServiceAccountTokens
+from netlab.apiserver.streams.handlers import Connections, StreamHandlers, is_stream
 from netlab.clock import Clock
 from netlab.config import LabConfig
 from netlab.errors import ApiError, NetlabError

@@ -28,7 +28,7 @@ from netlab.api.kinds import (
     Kind,
 )
 from netlab.api.view import Object
-from netlab.apiserver import pods, services
+from netlab.apiserver.storage import pods, services
 
 PrepareCreate: TypeAlias = Callable[[Object], None]
 PrepareUpdate: TypeAlias = Callable[[Object, Object], None]

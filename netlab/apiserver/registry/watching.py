@@ -18,14 +18,14 @@ import msgspec
 
 from netlab.api.field_errors import forbidden_field
 from netlab.api.kinds import Kind
-from netlab.apiserver.listing import (
+from netlab.apiserver.registry.listing import (
     Selection,
     invalid_options,
     parse_version,
     select,
     version_match_errors,
 )
-from netlab.apiserver.metadata import with_version
+from netlab.apiserver.registry.metadata import with_version
 from netlab.apiserver.requests import WatchItem, WatchOptions
 from netlab.store.records import Event, Item
 from netlab.store.store import Store

@@ -16,7 +16,7 @@ from netlab.api.kinds import Kind
 from netlab.api.meta import AnyObject, LabelSelector
 from netlab.api.selectors import label_matcher
 from netlab.api.view import Object
-from netlab.apiserver.metadata import check_type
+from netlab.apiserver.registry.metadata import check_type
 
 SCALE: Kind[AnyObject] = Kind("autoscaling", "v1", "Scale", "scales", AnyObject)
 

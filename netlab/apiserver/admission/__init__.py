@@ -1,0 +1,1 @@
+"""What every write passes before and after it is validated."""

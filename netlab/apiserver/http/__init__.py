@@ -1,0 +1,1 @@
+"""HTTP and TLS: from a connection to a verb of the registry, and back."""

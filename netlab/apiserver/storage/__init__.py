@@ -1,0 +1,1 @@
+"""What single kinds need of the API server itself: allocations, bindings, quotas."""
