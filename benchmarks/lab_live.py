@@ -21,8 +21,8 @@ from typing import Any
 from netlab.api.kinds import POD
 from netlab.client.https import Endpoint, HttpsClient
 from netlab.config import LabConfig
-from netlab.nodes.labs import load_config
-from netlab.nodes.process import running_daemon
+from netlab.lab.labs import load_config
+from netlab.lab.process import running_daemon
 
 STEP = re.compile(r"^ \u2713 (.*\S)\s+(\d+\.\d+) s$", re.MULTILINE)
 WAIT_S = 90

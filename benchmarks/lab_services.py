@@ -20,8 +20,8 @@ from benchmarks.lab_pods import memory_row
 from benchmarks.lab_table import Row, both_ms
 from netlab import command
 from netlab.api.kinds import ENDPOINT_SLICE, POD, SERVICE
+from netlab.lab.readiness import a_question
 from netlab.net.netns import call_in_netns, open_socket
-from netlab.nodes.readiness import a_question
 
 DNS_NAMES = 1000
 ENDPOINTS = 3

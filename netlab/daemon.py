@@ -36,6 +36,7 @@ from netlab.apiserver.expiry import run_event_expiry
 from netlab.apiserver.local import LocalClient
 from netlab.apiserver.requests import UserInfo
 from netlab.client.interface import Client
+from netlab.client.kubeconfig_file import merge_context
 from netlab.clock import Clock, SystemClock
 from netlab.cni.plugin import PodNetwork
 from netlab.config import LabConfig, decode_config
@@ -45,14 +46,13 @@ from netlab.errors import ApiError, HostError, NetlabError, is_not_found
 from netlab.kubelet.agent import Kubelet
 from netlab.kubelet.folders import NodeFolders
 from netlab.kubelet.volumes.provisioner import LocalPathProvisioner
+from netlab.lab.labs import config_path, host_ledger
+from netlab.lab.process import take_lock
+from netlab.lab.progress import Progress
+from netlab.lab.readiness import wait_for_dns
 from netlab.net import netns
 from netlab.net.netns import open_socket
-from netlab.nodes.kubeconfig import merge_context
-from netlab.nodes.labs import config_path, host_ledger
 from netlab.nodes.machine import node_resolv_conf, prepare_node
-from netlab.nodes.process import take_lock
-from netlab.nodes.progress import Progress
-from netlab.nodes.readiness import wait_for_dns
 from netlab.proxy.agent import ProxyAgent
 from netlab.runtime.engine import OciRuntime
 from netlab.runtime.image_store.registry import RegistryRules

@@ -1,1 +1,1 @@
-"""The ``netlab`` command: verbs about the lab, and kubectl's verbs with kubectl's output."""
+"""The ``netlab`` command: its front, and the verbs about the lab. ``kubectl`` has kubectl's."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from netlab.cli.flags import Command, HintedUsageError
 from netlab.errors import NetlabError
+from netlab.kubectl.flags import Command, HintedUsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from netlab.cli.flags import Parsed
-    from netlab.cli.session import Session
+    from netlab.kubectl.flags import Parsed
+    from netlab.kubectl.session import Session
 
 _BASH = """_netlab() {{
   local word="${{COMP_WORDS[COMP_CWORD]}}" verb="${{COMP_WORDS[1]}}" words=""
@@ -45,10 +45,10 @@ def bash_code() -> str:
 def _words() -> dict[str, list[str]]:
     """Return the words that may follow each verb: resources, subcommands and options."""
     from netlab.cli.commands import CLUSTER
-    from netlab.cli.flags import Group
     from netlab.cli.main import load_command
-    from netlab.cli.resources import EVERYWHERE
-    from netlab.cli.session import GLOBAL_FLAGS
+    from netlab.kubectl.flags import Group
+    from netlab.kubectl.resources import EVERYWHERE
+    from netlab.kubectl.session import GLOBAL_FLAGS
 
     resources = [resource.plural for resource in EVERYWHERE]
     takes_resources = ("get", "describe", "delete", "expose", "scale", "label", "annotate", "wait")

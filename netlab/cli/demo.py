@@ -8,7 +8,7 @@ import sys
 import click
 
 from netlab.errors import NetlabError
-from netlab.nodes.labs import known_labs
+from netlab.lab.labs import known_labs
 
 LAB_NAME = "demo"
 

@@ -8,10 +8,10 @@ import click
 
 from netlab.config import DEFAULT_NAME, LabConfig
 from netlab.errors import NetlabError
-from netlab.nodes.facts import all_facts
-from netlab.nodes.labs import known_labs, load_config
-from netlab.nodes.preflight import Finding, check_host
-from netlab.nodes.process import is_locked
+from netlab.lab.facts import all_facts
+from netlab.lab.labs import known_labs, load_config
+from netlab.lab.preflight import Finding, check_host
+from netlab.lab.process import is_locked
 
 _MARKS = {"ok": ("\u2713", "green"), "warning": ("!", "yellow"), "failure": ("\u2717", "red")}
 

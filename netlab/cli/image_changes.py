@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
-from netlab.cli.failures import CombinedError
 from netlab.cli.image_words import human_size, own_images
 from netlab.clock import SystemClock
 from netlab.errors import ImageError, NetlabError, UsageError
+from netlab.kubectl.failures import CombinedError
 from netlab.runtime.builtin import BuiltInImages
 from netlab.runtime.image_store.archives import load_archive
 from netlab.runtime.image_store.recipes import build_image

@@ -10,11 +10,11 @@ from pathlib import Path
 import click
 
 import netlab
-from netlab.cli.shell import node_argv
 from netlab.config import DEFAULT_NAME, LabConfig
 from netlab.errors import HostError, UsageError
-from netlab.nodes.labs import load_config
-from netlab.nodes.process import running_daemon
+from netlab.lab.entering import node_argv
+from netlab.lab.labs import load_config
+from netlab.lab.process import running_daemon
 from netlab.scenario.model import LANGUAGES, Scenario, Step, load_scenario
 from netlab.scenario.runner import Outcome, Runner
 

@@ -10,9 +10,9 @@ import os
 import sys
 
 from netlab.cli.commands import COMMANDS, overview
-from netlab.cli.flags import Command, FlagError, Group, HintedUsageError, help_text, parse
-from netlab.cli.session import GLOBAL_FLAGS, Session
 from netlab.errors import NetlabError
+from netlab.kubectl.flags import Command, FlagError, Group, HintedUsageError, help_text, parse
+from netlab.kubectl.session import GLOBAL_FLAGS, Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _run_click(command: Any, words: list[str], program: str, verb: str) -> int:
 
 
 def _tell(session: Session, error: NetlabError) -> int:
-    from netlab.cli.failures import ExitError, describe
+    from netlab.kubectl.failures import ExitError, describe
 
     text = describe(error)
     try:

@@ -1,1 +1,1 @@
-"""The lab's machines: the node's network namespace, its addresses, and giving everything back."""
+"""The lab's machines: node 0 is the VM itself, or the network namespace that plays it."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 import shutil
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Literal, Protocol
 
 from netlab import command
 from netlab.config import LabConfig
@@ -23,7 +24,6 @@ from netlab.errors import HostError
 from netlab.net.iptables import Iptables
 from netlab.net.links import Links, call_links
 from netlab.net.netns import create_netns, is_netns, remove_netns
-from netlab.nodes.ledger import Ledger
 
 FABRIC_BRIDGE = "netlab0"
 FABRIC_MTU_BYTES = 1500
@@ -51,7 +51,15 @@ def node_resolv_conf(config: LabConfig) -> Path:
     return RESOLVED_CONF if RESOLVED_CONF.exists() else Path("/etc/resolv.conf")
 
 
-async def prepare_node(config: LabConfig, ledger: Ledger) -> None:
+class Recorder(Protocol):
+    """Where a change is written down before it is made: the lab's undo ledger."""
+
+    def record(
+        self, what: Literal["netns", "link", "route", "rules"], name: str, before: str = ""
+    ) -> None: ...
+
+
+async def prepare_node(config: LabConfig, ledger: Recorder) -> None:
     """Make node 0's namespace, address and routes; what is there already stays.
 
     Raises: HostError when the kernel lacks a feature; NetworkError when a step fails.
@@ -75,14 +83,6 @@ async def prepare_node(config: LabConfig, ledger: Ledger) -> None:
         if await call_links(None, _lacks_default_route):
             ledger.record("route", str(config.service_cidr))
     await call_links(config.netns, lambda links: _address_node(links, config, needs_bridge))
-
-
-def tables_before(ledger: Ledger) -> frozenset[str] | None:
-    """Return the iptables tables the host had before the lab; None when that was not recorded."""
-    for entry in ledger.entries():
-        if entry.what == "rules":
-            return frozenset(entry.before.split())
-    return None
 
 
 async def _ensure_br_netfilter() -> None:

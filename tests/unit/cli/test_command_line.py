@@ -9,10 +9,10 @@ import pytest
 from netlab.api.kinds import KINDS
 from netlab.cli.commands import CLUSTER
 from netlab.cli.completion import bash_code
-from netlab.cli.flags import Command, Group, help_text
 from netlab.cli.main import load_command, run_command_line, split_verb
-from netlab.cli.resources import EVERYWHERE
-from netlab.cli.session import Session
+from netlab.kubectl.flags import Command, Group, help_text
+from netlab.kubectl.resources import EVERYWHERE
+from netlab.kubectl.session import Session
 
 
 def run(*words):
@@ -113,8 +113,8 @@ HEAVY = ("aiohttp", "asyncio", "click", "dataclasses", "msgspec", "typing", "yam
 
 def test_get_imports_nothing_heavy():
     code = (
-        "import sys, netlab.__main__, netlab.cli.main, netlab.cli.get, netlab.cli.resources,"
-        " netlab.client.blocking, netlab.client.kubeconfig;"
+        "import sys, netlab.__main__, netlab.cli.main, netlab.kubectl.get,"
+        " netlab.kubectl.resources, netlab.client.blocking, netlab.client.kubeconfig;"
         f"print([name for name in {HEAVY} if name in sys.modules])"
     )
     done = subprocess.run(

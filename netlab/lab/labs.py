@@ -1,0 +1,81 @@
+"""The labs of this machine: their names and settings on disk."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from netlab.config import RUN_ROOT, STATE_ROOT, LabConfig, decode_config, encode_config
+from netlab.errors import HostError, UsageError
+from netlab.lab.ledger import Ledger
+from netlab.locks import locked_folder
+
+
+def known_labs() -> Iterator[str]:
+    """Yield the names of all labs that have a run or state folder, sorted."""
+    names: set[str] = set()
+    for parent in (RUN_ROOT, STATE_ROOT / "labs"):
+        with contextlib.suppress(FileNotFoundError):
+            names.update(entry.name for entry in parent.iterdir() if entry.is_dir())
+    yield from sorted(names)
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Hold the machine-wide lock under which names and ports are chosen and settings saved."""
+    RUN_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with locked_folder(RUN_ROOT):
+        yield
+
+
+def ports_taken() -> set[int]:
+    """Return the API ports of all known labs, running or not."""
+    ports = set()
+    for name in known_labs():
+        with contextlib.suppress(UsageError):
+            ports.add(load_config(name).api_port)
+    return ports
+
+
+def config_path(name: str) -> Path:
+    """Return where a lab's settings are kept."""
+    return LabConfig(name=name).state_dir / "config.json"
+
+
+def save_config(config: LabConfig) -> None:
+    """Write a lab's settings, in one step, and make its folders (0700: keys lie in them)."""
+    config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    config.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = config_path(config.name).with_suffix(".new")
+    temporary.write_bytes(encode_config(config))
+    temporary.rename(config_path(config.name))
+
+
+def load_config(name: str) -> LabConfig:
+    """Return a lab's settings.
+
+    Raises: UsageError when there is no such lab; HostError when its file may not be read.
+    """
+    try:
+        return decode_config(config_path(name).read_bytes())
+    except FileNotFoundError as error:
+        labs = ", ".join(known_labs()) or "none"
+        raise UsageError(
+            f"there is no lab {name!r} (labs: {labs}); start one with 'netlab up'"
+        ) from error
+    except PermissionError as error:
+        raise HostError(f"lab {name}: its settings are root's; run this with sudo") from error
+
+
+def kubeconfig_ledger(config: LabConfig) -> Ledger:
+    """Return the list of kubeconfig files the lab's context was merged into.
+
+    It is kept with the state and not under /run: kubeconfigs outlive a reboot.
+    """
+    return Ledger(config.state_dir / "kubeconfigs.jsonl")
+
+
+def host_ledger(config: LabConfig) -> Ledger:
+    """Return the list of what the lab changed in the kernel; a reboot undoes it by itself."""
+    return Ledger(config.run_dir / "ledger.jsonl")

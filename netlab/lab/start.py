@@ -1,0 +1,227 @@
+"""Start a lab in the background and wait until it works: what ``netlab up`` does.
+
+Checks the machine, starts the daemon (``netlab.daemon``) detached from this terminal, passes its
+steps on, and merges a context into the kubeconfig. On a lab that runs already it only checks and
+merges again; for one whose daemon was killed it starts a new daemon, which adopts the pods that
+still run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from netlab.client.kubeconfig_file import kubeconfig_paths, merge_context
+from netlab.config import DEFAULT_NAME, LabConfig
+from netlab.errors import HostError, NetlabError, UsageError
+from netlab.lab.facts import quick_facts
+from netlab.lab.labs import (
+    config_path,
+    known_labs,
+    kubeconfig_ledger,
+    load_config,
+    one_at_a_time,
+    ports_taken,
+    save_config,
+)
+from netlab.lab.preflight import Finding, check_host, check_root
+from netlab.lab.process import is_locked, running_daemon, runs_elsewhere
+from netlab.lab.progress import Report, read_reports
+from netlab.lab.settings import with_port
+from netlab.lab.teardown import remove_lab
+
+
+@dataclass(frozen=True, slots=True)
+class StartEvent:
+    """Something that happened on the way. text, seconds: of a finished step only."""
+
+    what: Literal["creating", "running", "waiting", "step"]
+    config: LabConfig
+    text: str = ""
+    seconds: float = 0.0
+
+
+Tell: TypeAlias = Callable[[StartEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A lab that works. kubeconfigs: the files that now hold its context."""
+
+    config: LabConfig
+    kubeconfigs: tuple[Path, ...]
+    seconds: float
+
+
+def start_lab(wanted: LabConfig, *, port_chosen: bool, tell: Tell) -> Started:
+    """Start the lab, or bring it back, and return when it works.
+
+    port_chosen: the API port was asked for; otherwise a free one is taken.
+    Raises: UsageError when a lab of that name has other settings, or a setting cannot be;
+    HostError when the machine lacks something or the daemon could not start the lab: one that
+    was new is then removed again.
+    """
+    start = time.monotonic()
+    facts = quick_facts()
+    _stop_at_failure([check_root(facts)])
+    with one_at_a_time():
+        known = _existing_config(wanted, port_chosen=port_chosen)
+        config = known or with_port(wanted, taken=ports_taken(), chosen=port_chosen)
+        findings = check_host(config, facts)
+        # the routes of a lab that is up are the lab's own
+        _stop_at_failure(f for f in findings if not (known and f.subject == "addresses"))
+        if known is None:
+            save_config(config)
+    if is_locked(config.name):
+        tell(StartEvent("running", config))
+        _wait_until_served(config)
+    else:
+        tell(StartEvent("creating", config))
+        try:
+            _start_daemon(config, tell)
+        except HostError as error:
+            if known is None:
+                raise HostError(f"{error}; its log: {_give_up(config)}") from error
+            raise HostError(f"{error}; its log: {_log_path(config)}") from error
+    return Started(config, tuple(_merge(config)), time.monotonic() - start)
+
+
+def name_flag(config: LabConfig) -> str:
+    """Return `` --name NAME``, or nothing for the lab that needs no name."""
+    return "" if config.name == DEFAULT_NAME else f" --name {config.name}"
+
+
+def _existing_config(wanted: LabConfig, *, port_chosen: bool) -> LabConfig | None:
+    """Return the config of a lab of that name that exists, if it agrees with what is wanted."""
+    if not config_path(wanted.name).exists():
+        _refuse_second_on_host(wanted)
+        return None
+    known = load_config(wanted.name)
+    differences = [
+        f"--{field.replace('_', '-').replace('node-address', 'node-ip')} is {getattr(known, field)}"
+        for field in LabConfig.__struct_fields__
+        if getattr(known, field) != getattr(wanted, field) and (field != "api_port" or port_chosen)
+    ]
+    if differences:
+        raise UsageError(
+            f"lab {wanted.name!r} exists with other settings ({', '.join(differences)}); "
+            f"run 'netlab down --name {wanted.name}' first, or choose another --name"
+        )
+    return known
+
+
+def _refuse_second_on_host(wanted: LabConfig) -> None:
+    if wanted.sandbox:
+        return
+    for name in known_labs():
+        try:
+            other = load_config(name)
+        except UsageError:
+            continue
+        if not other.sandbox and other.name != wanted.name and not runs_elsewhere(other):
+            raise UsageError(
+                f"lab {other.name!r} already uses this machine's own network; run "
+                f"'netlab down --name {other.name}' first, or add --sandbox"
+            )
+
+
+def _stop_at_failure(findings: Iterable[Finding]) -> None:
+    """Raise HostError with the first finding that is a failure."""
+    for finding in findings:
+        if finding.level == "failure":
+            raise HostError(finding.line())
+
+
+def _start_daemon(config: LabConfig, tell: Tell) -> None:
+    """Start the daemon and tell its steps until it is ready.
+
+    When somebody else's daemon of that name was faster, that one is waited for.
+    Raises: HostError when the daemon could not start the lab.
+    """
+    reader, writer = os.pipe()
+    arguments = [str(config_path(config.name)), str(writer)]
+    with _log_path(config).open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "netlab.daemon", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=(writer,),
+            cwd="/",
+        )
+    os.close(writer)
+    last = Report()
+    for report in read_reports(reader):
+        last = report
+        if report.step:
+            tell(StartEvent("step", config, report.step, report.seconds))
+    other = running_daemon(config)
+    if not last.ready and other is not None and other.pid != process.pid:
+        tell(StartEvent("waiting", config))
+        _wait_until_served(config)
+    elif not last.ready:
+        reason = last.error or f"the daemon ended while starting: {_last_line(_log_path(config))}"
+        raise HostError(f"lab {config.name}: {reason}")
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else "no message"
+
+
+def _give_up(config: LabConfig) -> Path:
+    """Remove what a failed start left; return where its log was put."""
+    kept = Path(tempfile.gettempdir()) / f"netlab-{config.name}.log"
+    shutil.copy(_log_path(config), kept)
+    remove_lab(config)
+    return kept
+
+
+def _log_path(config: LabConfig) -> Path:
+    return config.run_dir / "daemon.log"
+
+
+def _wait_until_served(config: LabConfig) -> None:
+    """Wait until the running daemon's API port accepts connections."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", config.api_port)) == 0:
+                return
+        if running_daemon(config) is None:
+            raise HostError(f"lab {config.name}: the daemon ended; run 'netlab up' again")
+        time.sleep(0.05)
+    raise HostError(f"lab {config.name}: the daemon runs but does not answer; run 'netlab down'")
+
+
+def _merge(config: LabConfig) -> list[Path]:
+    """Merge the lab's context into the kubeconfigs; return the files written."""
+    pki = config.state_dir / "pki"
+    ledger = kubeconfig_ledger(config)
+    written = []
+    for path in kubeconfig_paths():
+        ledger.record("kubeconfig", str(path))
+        try:
+            merge_context(
+                path,
+                config.context,
+                server=f"https://127.0.0.1:{config.api_port}",
+                ca_pem=(pki / "ca.crt").read_bytes(),
+                cert_pem=(pki / "admin.crt").read_bytes(),
+                key_pem=(pki / "admin.key").read_bytes(),
+            )
+        except NetlabError as error:
+            raise UsageError(f"the lab runs, but {error}") from error
+        written.append(path)
+    return written
