@@ -87,13 +87,3 @@ class FakeClock:
         self._elapsed_s = deadline
         for _ in range(10):
             await asyncio.sleep(0)
-
-
-def rfc3339(moment: datetime) -> str:
-    """Format as ``metav1.Time``: UTC, whole seconds, ``2026-01-01T00:00:00Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def rfc3339_micro(moment: datetime) -> str:
-    """Format as ``metav1.MicroTime``: UTC, six digits, ``2026-01-01T00:00:00.000000Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

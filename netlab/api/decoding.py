@@ -18,7 +18,7 @@ from typing import Any, Final
 from netlab.api.definitions import Field, Shape, ShapeKind, fields_of
 from netlab.api.quantities import canonical
 from netlab.api.view import Object
-from netlab.clock import rfc3339, rfc3339_micro
+from netlab.timestamps import rfc3339, rfc3339_micro
 
 INT_LIMITS: Final = {
     ShapeKind.INT32: (-(2**31), 2**31 - 1),

@@ -28,7 +28,7 @@ import msgspec
 from netlab.api.definitions import fields_of
 from netlab.api.field_errors import bad_request
 from netlab.api.view import Object
-from netlab.clock import rfc3339, rfc3339_micro
+from netlab.timestamps import rfc3339, rfc3339_micro
 
 MAGIC: Final = b"k8s\x00"
 

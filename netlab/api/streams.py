@@ -6,11 +6,13 @@ per node does, handed over at start-up.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # as types only: a value that holds a connection does not use it
+    import asyncio
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
 """Channel numbers, as in ``v4.channel.k8s.io``."""

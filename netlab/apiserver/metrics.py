@@ -34,7 +34,7 @@ from netlab.apiserver.http.query import is_watch, list_options
 from netlab.apiserver.http.rendering import render_item, render_list
 from netlab.apiserver.registry import Registry
 from netlab.apiserver.requests import Item, ListOptions, ListResult
-from netlab.clock import rfc3339
+from netlab.timestamps import rfc3339
 
 Connections: TypeAlias = Callable[[str], NodeConnection | None]
 

@@ -16,7 +16,10 @@ from netlab.client.interface import PatchType, Propagation
 from netlab.store.records import Item
 
 __all__ = [
+    "ANONYMOUS",
+    "AUTHENTICATED",
     "SYSTEM_USER",
+    "UNAUTHENTICATED",
     "DeleteOptions",
     "DeleteResult",
     "FieldValidation",
@@ -47,6 +50,11 @@ class UserInfo:
 
 SYSTEM_USER = UserInfo("system:apiserver", groups=("system:masters",))
 """The API server itself."""
+
+UNAUTHENTICATED = "system:unauthenticated"
+AUTHENTICATED = "system:authenticated"
+ANONYMOUS = UserInfo("system:anonymous", groups=(UNAUTHENTICATED,))
+"""A caller that shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import click
 
 from netlab.cli.image_changes import build, load, prune, pull, remove
 from netlab.cli.image_words import human_size, own_images
-from netlab.clock import SystemClock, rfc3339
+from netlab.clock import SystemClock
 from netlab.config import RUN_ROOT, STATE_ROOT
 from netlab.errors import HostError, ImageError
 from netlab.runtime.cri import ImageInfo
@@ -25,6 +25,7 @@ from netlab.runtime.image_store.records import StoredImage
 from netlab.runtime.image_store.store import IMAGES_ROOT, ImageStore
 from netlab.runtime.image_store.usage import disk_bytes
 from netlab.runtime.reference import parse_reference
+from netlab.timestamps import rfc3339
 
 
 @dataclass(frozen=True, slots=True)

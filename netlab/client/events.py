@@ -18,8 +18,9 @@ from netlab.api.kinds import EVENT, Kind
 from netlab.api.meta import AnyObject
 from netlab.api.view import Object
 from netlab.client.interface import Client
-from netlab.clock import Clock, rfc3339
+from netlab.clock import Clock
 from netlab.errors import ApiError, NetlabError, is_not_found
+from netlab.timestamps import rfc3339
 
 log = logging.getLogger(__name__)
 

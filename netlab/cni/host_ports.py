@@ -12,7 +12,7 @@ The three CNI-HOSTPORT chains are shared with other plugins on the machine: netl
 to them and takes exactly those away. The newest pod's rule stands first, so that it wins a port
 which a pod that ends still holds.
 
-Left out: IPv6, the plugin's nftables backend and its conditions.
+Left out: IPv6, the plugin's nftables backend and its conditions. Pure.
 """
 
 from __future__ import annotations

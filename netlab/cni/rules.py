@@ -5,7 +5,7 @@
 - Pods' packets may pass the node even where its FORWARD chain drops by default, as on a machine
   with Docker (as the firewall plugin does).
 
-The chains are netlab's own and stand behind those of kube-proxy.
+The chains are netlab's own and stand behind those of kube-proxy. Pure.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A controller's pure file returns a ``Decision``; ``loop`` carries it out. Nothin
 
 Rules: actions of one decision run in order and stop at the first that fails; the members of a
 ``Burst`` run side by side. ``Decision.then`` is asked afterwards, also when an action failed, so
-that a status can tell the failure.
+that a status can tell the failure. Pure.
 """
 
 from __future__ import annotations

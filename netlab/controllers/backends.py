@@ -4,7 +4,7 @@ Shared by the EndpointSlice and the Endpoints controller. Mirrors ``podToEndpoin
 ``FindPort`` and ``ShouldPodBeInEndpoints`` of kube-controller-manager and its library
 ``k8s.io/endpointslice``.
 
-netlab is IPv4 only: an IPv6 address family of a Service gets no endpoints.
+netlab is IPv4 only: an IPv6 address family of a Service gets no endpoints. Pure.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ empty, as revisions to go back to, up to ``revisionHistoryLimit``.
 
 ``decide_deployment`` takes one step per pass; each write comes back through the watch and asks
 for the next. Sizes are written with the version they were computed from, so a step computed from
-an outdated ReplicaSet is refused and computed anew.
+an outdated ReplicaSet is refused and computed anew. Pure.
 """
 
 from __future__ import annotations

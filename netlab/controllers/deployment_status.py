@@ -4,6 +4,7 @@ ReplicaFailure with Kubernetes' reasons and messages.
 Mirrors ``progress.go`` and ``sync.go`` of kube-controller-manager's deployment controller. The
 Progressing condition is the rollout's clock: its lastUpdateTime moves with every step forward, and
 a rollout that stands still for ``progressDeadlineSeconds`` has failed (it goes on nevertheless).
+Pure.
 
 netlab leaves out ``status.terminatingReplicas``.
 """
@@ -20,9 +21,9 @@ from netlab.api.apps import Deployment, DeploymentStatus, ReplicaSet
 from netlab.api.kinds import DEPLOYMENT
 from netlab.api.meta import Condition
 from netlab.api.view import Object
-from netlab.clock import rfc3339
 from netlab.controllers.actions import Patch
 from netlab.controllers.rollout import max_unavailable
+from netlab.timestamps import rfc3339
 
 NO_DEADLINE = 2**31 - 1
 AVAILABLE, PROGRESSING, FAILURE = "Available", "Progressing", "ReplicaFailure"

@@ -2,7 +2,7 @@
 
 Mirrors ``pkg/controller/deployment/util`` of kube-controller-manager. The pod-template-hash is a
 32-bit FNV-1a written with Kubernetes' safe alphabet, but of the template's canonical JSON:
-Kubernetes hashes a dump of its Go structs, so the hashes look alike and differ in value.
+Kubernetes hashes a dump of its Go structs, so the hashes look alike and differ in value. Pure.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Mirrors kube-controller-manager's ``endpoints-controller``: addresses with the s
 subset, ready and not ready ones apart; pods that end are left out; at most 1000 addresses.
 Kubernetes calls the API deprecated since v1.33 and still writes it, because people read it.
 
-Services without a selector are left alone.
+Services without a selector are left alone. Pure.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from netlab.api.core import Endpoints, Service
 from netlab.api.kinds import ENDPOINTS
 from netlab.api.pods import Pod
 from netlab.api.view import Object
-from netlab.clock import rfc3339
 from netlab.controllers.actions import NOTHING, Create, Decision, Delete, Patch
 from netlab.controllers.backends import (
     HEADLESS_LABEL,
@@ -28,6 +27,7 @@ from netlab.controllers.backends import (
     is_headless,
     trigger_time,
 )
+from netlab.timestamps import rfc3339
 
 MAX_ADDRESSES = 1000
 CAPACITY_ANNOTATION = "endpoints.kubernetes.io/over-capacity"

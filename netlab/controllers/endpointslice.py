@@ -6,7 +6,7 @@ endpoints. An endpoint stays in the slice where it is, so that a change of one p
 slice. A Service without endpoints keeps one empty slice.
 
 Services without a selector are left alone: their slices are somebody else's, and so is every
-slice whose managed-by label names another manager. netlab leaves out topology hints and IPv6.
+slice whose managed-by label names another manager. netlab leaves out topology hints and IPv6. Pure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from netlab.api.discovery import SERVICE_NAME_LABEL, EndpointSlice
 from netlab.api.kinds import ENDPOINT_SLICE, SERVICE
 from netlab.api.pods import Pod
 from netlab.api.view import Object
-from netlab.clock import rfc3339
 from netlab.controllers.actions import (
     NOTHING,
     Burst,
@@ -43,6 +42,7 @@ from netlab.controllers.backends import (
     is_headless,
     trigger_time,
 )
+from netlab.timestamps import rfc3339
 
 MAX_ENDPOINTS = 100
 MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by"

@@ -5,7 +5,7 @@ all gone is deleted. While an owner is deleted it may carry one of two finalizer
 ``foregroundDeletion`` holds it until its dependents with ``blockOwnerDeletion`` are gone, and
 ``orphan`` until its dependents no longer name it as owner.
 
-The functions are pure. Whether an owner is *absent* is for the caller to find out by asking the
+Pure. Whether an owner is *absent* is for the caller to find out by asking the
 API server (the cache may simply not have it yet); an owner of a kind netlab does not serve counts
 as present, as nobody can tell.
 """

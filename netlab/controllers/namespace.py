@@ -2,7 +2,7 @@
 
 Mirrors kube-controller-manager's ``pkg/controller/namespace/deletion``: delete everything in the
 namespace, pods with their grace period, and remove the ``kubernetes`` finalizer when nothing is
-left; until then the namespace's conditions say what remains.
+left; until then the namespace's conditions say what remains. Pure.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 from netlab.api.kinds import NAMESPACE, Kind
 from netlab.api.view import Object
-from netlab.clock import rfc3339
 from netlab.controllers.actions import NOTHING, Burst, Decision, Delete, Patch, Update
+from netlab.timestamps import rfc3339
 
 FINALIZER = "kubernetes"
 RETRY_S = 1.0

@@ -2,7 +2,7 @@
 
 Mirrors kube-controller-manager's ``node-lifecycle-controller`` and ``podgc``: a node whose lease
 has not been renewed for 40 seconds is Unknown, and its pods are no longer ready; taints say what
-keeps pods off a node; pods of a node that does not exist are removed.
+keeps pods off a node; pods of a node that does not exist are removed. Pure.
 
 netlab leaves out eviction: pods of a silent node stay bound to it.
 """
@@ -19,8 +19,8 @@ from netlab.api.kinds import NODE, POD
 from netlab.api.meta import Condition
 from netlab.api.pods import Pod
 from netlab.api.view import Object
-from netlab.clock import rfc3339
 from netlab.controllers.actions import Action, Burst, Decision, Delete, Note, Patch
+from netlab.timestamps import rfc3339
 
 GRACE_S = 40.0
 """Kubernetes' node-monitor-grace-period was 40 s for years; agents renew every 10 s."""

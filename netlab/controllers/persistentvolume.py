@@ -8,7 +8,7 @@ Each decision starts from what is there, so a binding cut short is completed by 
 Volumes are made and removed by their provisioner (``kubelet.provisioner`` for folders of the node);
 here a claim is only marked with who shall do it. A claim of a class with WaitForFirstConsumer
 waits until the scheduler has marked it with a node; then a volume that can be used there is bound,
-or one is provisioned.
+or one is provisioned. Pure.
 
 netlab leaves out the policy Recycle, block devices, and a volume's migration to CSI.
 """
@@ -38,8 +38,8 @@ from netlab.api.storage_marks import (
     names_claim,
 )
 from netlab.api.volume_match import Place, best_volume, mismatch
-from netlab.clock import rfc3339
 from netlab.controllers.actions import NOTHING, Action, Decision, Note, Patch
+from netlab.timestamps import rfc3339
 
 RELEASED, FAILED, AVAILABLE, BOUND = "Released", "Failed", "Available", "Bound"
 YES = "yes"

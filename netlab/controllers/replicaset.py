@@ -2,7 +2,7 @@
 
 Mirrors kube-controller-manager's ``pkg/controller/replicaset``: claim pods (adopt orphans that
 match the selector, release owned pods that no longer match), create what is missing or delete
-what is too much, then write the status. All functions are pure; ``pods`` are the pods the
+what is too much, then write the status. Pure: ``pods`` are the pods the
 ReplicaSet owns plus the orphans of its namespace, as the cache shows them.
 
 netlab leaves out ``status.terminatingReplicas``.
@@ -22,7 +22,6 @@ from netlab.api.meta import Condition
 from netlab.api.pods import Pod
 from netlab.api.selectors import LabelMatcher, label_matcher
 from netlab.api.view import Object
-from netlab.clock import rfc3339
 from netlab.controllers.actions import (
     Action,
     Announcement,
@@ -38,6 +37,7 @@ from netlab.controllers.actions import (
     without_owners,
 )
 from netlab.controllers.selection import claims
+from netlab.timestamps import rfc3339
 
 BURST_REPLICAS = 500
 """At most this many pods are created or deleted before the ReplicaSet is looked at again."""

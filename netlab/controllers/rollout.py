@@ -4,7 +4,7 @@ The arithmetic of ``pkg/controller/deployment`` (``rolling.go``, ``sync.go``, ``
 kube-controller-manager: rolling update, proportional scaling, scaling of the only active set.
 Pure numbers in, numbers out; ``deployment`` turns them into writes.
 
-All sizes are ``spec.replicas``: what has been asked for, not what runs.
+All sizes are ``spec.replicas``: what has been asked for, not what runs. Pure.
 """
 
 from __future__ import annotations

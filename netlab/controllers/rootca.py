@@ -1,7 +1,7 @@
 """Decides that every namespace has a ConfigMap with the cluster's certificate authority.
 
 Mirrors kube-controller-manager's ``root-ca-certificate-publisher``: the ConfigMap
-``kube-root-ca.crt`` is mounted into every pod beside its token, and put right when changed.
+``kube-root-ca.crt`` is mounted into every pod beside its token, and put right when changed. Pure.
 """
 
 from __future__ import annotations

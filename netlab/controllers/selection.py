@@ -1,7 +1,7 @@
 """Which objects belong together: owners and orphans, Services and the pods they select.
 
 Index functions for the caches, so that no controller walks through all objects for each change.
-Mirrors ``ControllerRefManager`` and ``GetPodServiceMemberships`` of kube-controller-manager.
+Mirrors ``ControllerRefManager`` and ``GetPodServiceMemberships`` of kube-controller-manager. Pure.
 """
 
 from __future__ import annotations

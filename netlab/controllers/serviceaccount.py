@@ -1,7 +1,7 @@
 """Decides that every namespace has its default ServiceAccount.
 
 Mirrors kube-controller-manager's ``serviceaccounts_controller``: pods that name no account run
-as ``default``, so it is made with the namespace and made again when somebody deletes it.
+as ``default``, so it is made with the namespace and made again when somebody deletes it. Pure.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Mirrors kube-controller-manager's ``pvc-protection-controller`` and ``pv-protection-controller``.
 The API server gives each new claim and volume a finalizer; here it is taken away from those that
-are being deleted, and given to those that lack it.
+are being deleted, and given to those that lack it. Pure.
 """
 
 from __future__ import annotations

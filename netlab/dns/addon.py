@@ -2,7 +2,7 @@
 
 The ServiceAccount, Deployment and Service as kubeadm installs CoreDNS: the same names and labels,
 so that ``kubectl -n kube-system get pods -l k8s-app=kube-dns`` finds it. The Service keeps the
-name ``kube-dns`` that the DNS specification's clients know.
+name ``kube-dns`` that the DNS specification's clients know. Pure.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ the EDNS size, hence whatever the answer depends on apart from the zone; ``clear
 change of the zone keeps that true.
 
 An answer with several addresses is kept in several orders, given out in turn, as CoreDNS's
-``loadbalance`` does.
+``loadbalance`` does. Pure.
 """
 
 from __future__ import annotations

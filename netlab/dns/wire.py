@@ -7,7 +7,7 @@ nothing about Kubernetes.
 
 Names are handled in wire form. Two names are equal when their bytes in lower case are: labels
 hold at most 63 characters, and the length bytes 1 to 63 are no capital letters (65 to 90), so
-lowering a whole name at once is safe.
+lowering a whole name at once is safe. Pure.
 
 Source: RFC 1035 (messages), RFC 6891 (EDNS), RFC 2308 (negative answers), RFC 8482 (ANY).
 netlab leaves out DNSSEC, dynamic updates, zone transfers and classes other than IN.

@@ -5,7 +5,7 @@ name itself (``pods insecure``), unknown reverse names are somebody else's (``fa
 records live 30 seconds.
 
 ``replace`` puts one Service's records in the place of its former ones. Names above existing names
-exist too, without records (RFC 8020), so ``svc.cluster.local`` is not NXDOMAIN.
+exist too, without records (RFC 8020), so ``svc.cluster.local`` is not NXDOMAIN. Pure.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ host name. The files are bind-mounted into every container of the pod; the agent
 A pod in the node's network (hostNetwork) sees the node's own hosts file, name and, unless its
 dnsPolicy is ClusterFirstWithHostNet or None, the node's resolvers.
 
-Left out: IPv6 addresses of pods; ``hostnameOverride``.
+Left out: IPv6 addresses of pods; ``hostnameOverride``. Pure.
 """
 
 from __future__ import annotations

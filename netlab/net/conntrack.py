@@ -20,15 +20,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from netlab.errors import NetworkError
-from netlab.net.netlink import (
-    NETLINK_NETFILTER,
-    Netlink,
-    RefusedError,
-    Request,
-    attribute,
-    nested,
-    parse_attributes,
-)
+from netlab.net.netlink import NETLINK_NETFILTER, Netlink, RefusedError
+from netlab.net.netlink_messages import Request, attribute, nested, parse_attributes
 from netlab.net.netns import call_in_netns
 
 IPCTNL_MSG_CT_GET = 1 << 8 | 1  # subsystem 1 is NFNL_SUBSYS_CTNETLINK

@@ -20,13 +20,8 @@ from typing import Literal, TypeAlias
 
 from netlab import command
 from netlab.errors import CommandError, HostError, NetworkError
-from netlab.net.netlink import (
-    NETLINK_NETFILTER,
-    Netlink,
-    RefusedError,
-    Request,
-    parse_attributes,
-)
+from netlab.net.netlink import NETLINK_NETFILTER, Netlink, RefusedError
+from netlab.net.netlink_messages import Request, parse_attributes
 from netlab.net.netns import call_in_netns
 from netlab.net.savefile import Snapshot, parse_saved
 

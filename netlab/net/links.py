@@ -25,17 +25,8 @@ from typing import TypeVar
 
 from netlab.errors import NetworkError
 from netlab.net import rtnetlink as rt
-from netlab.net.netlink import (
-    NETLINK_ROUTE,
-    Netlink,
-    RefusedError,
-    Request,
-    attribute,
-    nested,
-    parse_attributes,
-    text,
-    u32,
-)
+from netlab.net.netlink import NETLINK_ROUTE, Netlink, RefusedError
+from netlab.net.netlink_messages import Request, attribute, nested, parse_attributes, text, u32
 from netlab.net.netns import call_in_netns
 from netlab.net.rtnetlink import Link, Neighbour, Route
 

@@ -9,12 +9,11 @@ Source: rtnetlink(7), include/uapi/linux/{if_link,if_addr,rtnetlink,neighbour}.h
 from __future__ import annotations
 
 import errno
-import socket
 import struct
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from netlab.net.netlink import (
+from netlab.net.netlink_messages import (
     NLM_F_CREATE,
     NLM_F_EXCL,
     NLM_F_REPLACE,
@@ -39,6 +38,7 @@ RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
 NDA_DST, NDA_LLADDR = 1, 2
 
 IFF_UP = 1
+AF_INET = 2
 RT_TABLE_MAIN = 254
 RTPROT_STATIC = 4
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_NOWHERE = 0, 253, 255
@@ -117,7 +117,7 @@ def create(kind: int, body: bytes, action: str) -> Request:
 
 def address_body(index: int, address: IPv4Interface) -> bytes:
     """Return the body of a message about one address of a link."""
-    body = IFADDR.pack(socket.AF_INET, address.network.prefixlen, 0, RT_SCOPE_UNIVERSE, index)
+    body = IFADDR.pack(AF_INET, address.network.prefixlen, 0, RT_SCOPE_UNIVERSE, index)
     body += attribute(IFA_LOCAL, address.ip.packed) + attribute(IFA_ADDRESS, address.ip.packed)
     if address.network.prefixlen < 31:
         body += attribute(IFA_BROADCAST, address.network.broadcast_address.packed)
@@ -137,7 +137,7 @@ def route_header(destination: IPv4Network, scope: int) -> bytes:
     scope: RT_SCOPE_NOWHERE in a deletion matches any route to the destination.
     """
     header = ROUTE.pack(
-        socket.AF_INET,
+        AF_INET,
         destination.prefixlen,
         0,
         0,

@@ -6,7 +6,7 @@ back from the kernel equals what was rendered. Upstream's counterpart is the tex
 ``pkg/proxy/iptables`` assembles without keeping its meaning.
 
 Rules for callers: all types are frozen. The order of ``Rule.matches`` is the order on the command
-line, which ``iptables-save`` keeps. Left out: IPv6, ipset, and matches no component uses.
+line, which ``iptables-save`` keeps. Left out: IPv6, ipset, and matches no component uses. Pure.
 
 Source: iptables(8), iptables-extensions(8)
 """

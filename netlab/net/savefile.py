@@ -2,7 +2,7 @@
 
 Rules stay text: netlab spells its own as iptables-save does, so comparing lines tells whether
 the kernel holds what was written, and foreign rules need not be understood to be left alone.
-Upstream's counterpart is kube-proxy's ``utiliptables.GetChainsFromTable``.
+Upstream's counterpart is kube-proxy's ``utiliptables.GetChainsFromTable``. Pure.
 """
 
 from __future__ import annotations

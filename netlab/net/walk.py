@@ -11,7 +11,7 @@ address translation ends that table's walk for the packet.
 
 Left out: bridges (a frame between two ports meets these hooks too, once br_netfilter is on, but
 needs no route), source translation at INPUT, IPsec, and the undoing of translation on the way
-back, which connection tracking does without rules.
+back, which connection tracking does without rules. Pure.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ contribution changed are put together again. Upstream's counterpart is kube-prox
 (KEP-3453).
 
 Rules for callers: plain data, no I/O. In common chains Services stand in order of namespace and
-name, so equal objects give equal chains whatever the history.
+name, so equal objects give equal chains whatever the history. Pure.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Mirrors kube-proxy ``pkg/proxy/endpointslicecache.go`` and ``topology.go``
 ``CategorizeEndpoints``. Ready endpoints are used; when there is none, those that are shutting
-down but still serve. Left out: topology hints (zones and same-node preference).
+down but still serve. Left out: topology hints (zones and same-node preference). Pure.
 """
 
 from __future__ import annotations

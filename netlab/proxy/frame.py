@@ -2,7 +2,7 @@
 
 Mirrors the fixed parts of kube-proxy ``pkg/proxy/iptables`` ``syncProxyRules``: jumps from the
 built-in chains, the masquerade mark, the guard of 127.0.0.0/8 (which ``route_localnet`` opens to
-the network for node ports on loopback), and the canary chains whose loss tells of a flush.
+the network for node ports on loopback), and the canary chains whose loss tells of a flush. Pure.
 """
 
 from __future__ import annotations

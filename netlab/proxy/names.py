@@ -1,7 +1,7 @@
 """Name the chains: the same names that kube-proxy gives them.
 
 A chain's name may have 28 characters, too few for a namespace and a Service, so kube-proxy hashes
-them. The hashes here are equal to kube-proxy's, so a course's ``iptables`` output matches.
+them. The hashes here are equal to kube-proxy's, so a course's ``iptables`` output matches. Pure.
 
 Source: kube-proxy ``pkg/proxy/iptables`` (v1.36)
 """

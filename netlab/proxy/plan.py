@@ -11,7 +11,7 @@ this, with two differences that the size asks for:
   KUBE-SERVICES anew takes 0.34 s, changing one 0.06 to 0.1 s.
 
 Rules for callers: apply the texts in order, stop at the first failure, and read the kernel's state
-again before the next plan: an in-place edit counts on it.
+again before the next plan: an in-place edit counts on it. Pure.
 """
 
 from __future__ import annotations

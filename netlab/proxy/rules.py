@@ -14,7 +14,7 @@ and where there is no endpoint, a REJECT or DROP in the filter table.
 Rules for callers: the result depends on nothing but the arguments. ``large`` drops the comments of
 the chains that are as many as the endpoints, as kube-proxy does beyond 1,000 of them.
 
-Left out: nfacct counters, ``--masquerade-all``, IPv6.
+Left out: nfacct counters, ``--masquerade-all``, IPv6. Pure.
 """
 
 from __future__ import annotations

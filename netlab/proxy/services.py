@@ -1,6 +1,7 @@
 """Read Services: which of them the proxy serves, and what each of their ports asks for.
 
 Mirrors kube-proxy ``pkg/proxy/serviceport.go``. Left out: IPv6 addresses (skipped), topology hints.
+Pure.
 """
 
 from __future__ import annotations

@@ -14,13 +14,14 @@ from typing import Any
 import msgspec
 
 from netlab.errors import ContainerError
+from netlab.runtime.account_files import read_accounts
 from netlab.runtime.capabilities import granted_capabilities
 from netlab.runtime.cri import ContainerConfig, ContainerSecurity
 from netlab.runtime.limits import oci_resources
 from netlab.runtime.machine import Machine
 from netlab.runtime.seccomp import default_profile
 from netlab.runtime.spec import ProcessRights
-from netlab.runtime.users import process_user, read_accounts
+from netlab.runtime.users import process_user
 
 log = logging.getLogger(__name__)
 

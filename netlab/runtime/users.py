@@ -1,31 +1,23 @@
 """Whom a container's process runs as: numbers from the pod, names from the image's own files.
 
-Mirrors containerd's ``oci.WithUser`` and ``WithAdditionalGIDs``. The image's ``/etc/passwd`` and
-``/etc/group`` are looked up inside its root: a link in an image never leads to the host's files.
+Mirrors containerd's ``oci.WithUser`` and ``WithAdditionalGIDs``. Pure: the texts of the image's
+``/etc/passwd`` and ``/etc/group`` are handed in; ``account_files`` reads them.
 
-Source: openat2(2) for RESOLVE_IN_ROOT; passwd(5), group(5).
+Source: passwd(5), group(5).
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from netlab.errors import ContainerError
 from netlab.runtime.cri import ContainerSecurity
 
-_SYS_OPENAT2: Final = 437
-_RESOLVE_IN_ROOT: Final = 0x10
 # containerd's and Kubernetes' bound.
 _LARGEST_ID: Final = (1 << 31) - 1
 _DIGITS_MAX: Final = 20
-LARGEST_FILE_BYTES: Final = 1 << 20
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +35,6 @@ class Accounts:
 
     passwd: str = ""
     group: str = ""
-
-
-def read_accounts(root: Path) -> Accounts:
-    """Return the accounts of an image whose root is mounted; files that are missing are empty."""
-    return Accounts(_read_inside(root, "etc/passwd"), _read_inside(root, "etc/group"))
 
 
 def process_user(security: ContainerSecurity, image_user: str, accounts: Accounts) -> ProcessUser:
@@ -115,26 +102,3 @@ def _entries(text: str, least: int) -> Iterator[list[str]]:
         fields = line.strip().split(":")
         if len(fields) >= least and not line.startswith("#"):
             yield fields
-
-
-class _OpenHow(ctypes.Structure):
-    _fields_ = (
-        ("flags", ctypes.c_uint64),
-        ("mode", ctypes.c_uint64),
-        ("resolve", ctypes.c_uint64),
-    )
-
-
-def _read_inside(root: Path, path: str) -> str:
-    """Return the text of a file below root, all links resolved as if root were ``/``."""
-    folder = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        how = _OpenHow(os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, 0, _RESOLVE_IN_ROOT)
-        size = ctypes.sizeof(how)
-        number = _libc.syscall(_SYS_OPENAT2, folder, path.encode(), ctypes.byref(how), size)
-    finally:
-        os.close(folder)
-    if number < 0:
-        return ""
-    with os.fdopen(number, "rb") as file:
-        return file.read(LARGEST_FILE_BYTES).decode(errors="replace")

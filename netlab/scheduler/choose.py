@@ -4,7 +4,7 @@ Mirrors one scheduling cycle of kube-scheduler: judge the pod, filter all nodes,
 pass, take the best; when none passes, say why, worded as ``kubectl describe pod`` shows it.
 
 The only score so far is the number of pods a node already holds: fewer is better, and equal
-nodes are taken in order of name, so that a decision can be repeated.
+nodes are taken in order of name, so that a decision can be repeated. Pure.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ the pod alone (upstream's PreFilter), and what it refuses runs on no node. Both 
 cluster through a ``Context`` and are pure. Which of them run, and in which order: ``plugins``.
 
 A node whose Ready condition is not True counts as tainted ``not-ready`` (or ``unreachable``), even
-before the node controller has written that taint.
+before the node controller has written that taint. Pure.
 
 netlab leaves out affinity terms and topology spread. NodeName has no work to do: a pod that names
 its node never comes to the scheduler.

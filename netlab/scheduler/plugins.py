@@ -1,6 +1,6 @@
 """What the scheduler asks, in kube-scheduler's order; a further question is one more entry.
 
-The first filter that refuses a node ends the questions about that node.
+The first filter that refuses a node ends the questions about that node. Pure.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Mirrors the filter of kube-scheduler's NodeResourcesFit. It goes by requests and the node's
 ``allocatable``, never by what is used. A pod that asks for nothing needs no room but its own place.
+Pure.
 """
 
 from __future__ import annotations

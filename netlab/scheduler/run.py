@@ -36,11 +36,12 @@ from netlab.client.events import EventRecorder
 from netlab.client.informer import Informer, Key, key_of, wait_synced
 from netlab.client.interface import Client
 from netlab.client.queue import WorkQueue
-from netlab.clock import Clock, rfc3339
+from netlab.clock import Clock
 from netlab.errors import ApiError, is_conflict, is_not_found
 from netlab.scheduler.choose import Refusal, choose_node
 from netlab.scheduler.filters import Context
 from netlab.scheduler.plugins import PLACEMENTS
+from netlab.timestamps import rfc3339
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ pod: the scheduler marks it with the node it has chosen, the binder binds or has
 there, and only then the pod is bound.
 
 A volume that somebody made beforehand for such a class is bound by the binder too, after the mark;
-kube-scheduler writes that binding itself. What a student sees is the same.
+kube-scheduler writes that binding itself. What a student sees is the same. Pure.
 """
 
 from __future__ import annotations

@@ -21,11 +21,9 @@ from cryptography import x509
 from netlab.api.field_errors import unauthorized
 from netlab.apiserver.auth.pki import subject_of
 from netlab.apiserver.auth.tokens import ServiceAccountToken, ServiceAccountTokens
-from netlab.apiserver.requests import UserInfo
+from netlab.apiserver.requests import ANONYMOUS, AUTHENTICATED, UserInfo
 from netlab.clock import Clock
 
-ANONYMOUS = UserInfo("system:anonymous", groups=("system:unauthenticated",))
-AUTHENTICATED = "system:authenticated"
 # As long as kube-apiserver keeps a token it found good; it bounds how long a deleted account lives.
 REMEMBER_TOKEN_S = 10.0
 REMEMBERED = 1024

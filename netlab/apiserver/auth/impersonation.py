@@ -17,14 +17,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from netlab.apiserver.auth.authn import ANONYMOUS, AUTHENTICATED
 from netlab.apiserver.auth.authz import Access
-from netlab.apiserver.requests import UserInfo
+from netlab.apiserver.requests import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, UserInfo
 from netlab.errors import ApiError
 
 PREFIX = "impersonate-"
 EXTRA_PREFIX = "impersonate-extra-"
-UNAUTHENTICATED = ANONYMOUS.groups[0]
 ACCOUNTS = "system:serviceaccounts"
 AUTHENTICATION_GROUP = "authentication.k8s.io"
 

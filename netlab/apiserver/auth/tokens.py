@@ -23,8 +23,9 @@ from cryptography.hazmat.primitives import serialization
 from netlab.api.kinds import NODE, POD, SERVICE_ACCOUNT, Kind
 from netlab.api.view import Object
 from netlab.apiserver.requests import Item, WriteOptions
-from netlab.clock import Clock, rfc3339
+from netlab.clock import Clock
 from netlab.errors import ApiError, is_not_found
+from netlab.timestamps import rfc3339
 
 ALGORITHM = "ES256"
 DEFAULT_LIFETIME_S = 3600

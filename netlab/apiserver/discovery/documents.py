@@ -4,7 +4,7 @@ for.
 Three forms of the same table (``api.kinds`` plus the resources that are only asked, never stored):
 aggregated v2 and v2beta1 (one document for ``/api``, one for ``/apis``), and the plain lists of
 old. Mirrors ``k8s.io/apiserver/pkg/endpoints/discovery``. Pure; all documents are a few kilobytes
-and are made once.
+and are made once. Pure.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Mirrors ``k8s.io/kube-openapi``. The types come from ``api.schemas``; the paths 
 kinds. OpenAPI v3 is an index plus one document per group version, v2 one document for everything,
 which kubectl up to 1.28 wants as protobuf. A document is half a megabyte and each client asks for
 it once, so documents are made when asked for and not kept. Pure but slow (tens of milliseconds):
-call it on a thread.
+call it on a thread. Pure.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from aiohttp import web
 
 from netlab.api.field_errors import unauthorized
 from netlab.apiserver import metrics
-from netlab.apiserver.auth.authn import ANONYMOUS, Authenticator
+from netlab.apiserver.auth.authn import Authenticator
 from netlab.apiserver.auth.authz import Access, allowed, forbidden
 from netlab.apiserver.auth.impersonation import parse_impersonation
 from netlab.apiserver.auth.pki import Pki
@@ -47,7 +47,7 @@ from netlab.apiserver.http.query import is_watch
 from netlab.apiserver.http.resources import ResourceHandlers
 from netlab.apiserver.metrics import MetricsHandlers
 from netlab.apiserver.registry import Registry
-from netlab.apiserver.requests import UserInfo
+from netlab.apiserver.requests import ANONYMOUS, UserInfo
 from netlab.apiserver.streams.handlers import Connections, StreamHandlers, is_stream
 from netlab.clock import Clock
 from netlab.config import LabConfig

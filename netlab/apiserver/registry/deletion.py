@@ -21,7 +21,7 @@ import msgspec
 from netlab.api.kinds import NAMESPACE, POD, Kind
 from netlab.api.view import Object
 from netlab.apiserver.requests import DeleteOptions
-from netlab.clock import rfc3339
+from netlab.timestamps import rfc3339
 
 ORPHAN_FINALIZER = "orphan"
 FOREGROUND_FINALIZER = "foregroundDeletion"

@@ -60,10 +60,11 @@ from netlab.apiserver.requests import (
     WriteResult,
 )
 from netlab.apiserver.storage import pods
-from netlab.clock import Clock, rfc3339
+from netlab.clock import Clock
 from netlab.config import LabConfig
 from netlab.errors import ApiError
 from netlab.store.store import Store
+from netlab.timestamps import rfc3339
 
 __all__ = ["Registry", "SubresourceCreator", "Watch"]
 

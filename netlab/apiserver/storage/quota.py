@@ -5,7 +5,7 @@ quota controller. In Kubernetes admission charges a quota's status and the contr
 some time later. Here the totals are an index over the stored objects, brought up to date with each
 write and built anew when writes were refused, and the registry writes a quota's status together
 with the write that changes it. So no two writes take the same last place, and what a pod held is
-free as soon as the pod has ended.
+free as soon as the pod has ended. Pure.
 
 netlab leaves out the scopes CrossNamespacePodAffinity and VolumeAttributesClass (no object matches
 them), and keeps charging a deleted pod until its kubelet has let go of it.

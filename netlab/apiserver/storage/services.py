@@ -5,7 +5,7 @@ Mirrors ``pkg/registry/core/service``: ``strategy.go`` (which values an update k
 reserved here: the caller enters the stored Service into ``Allocations``.
 
 netlab's clusters have one family, IPv4; a Service that insists on two is refused as a real
-single-stack cluster refuses it. Left out: ``loadBalancerClass`` and service CIDRs as objects.
+single-stack cluster refuses it. Left out: ``loadBalancerClass`` and service CIDRs as objects. Pure.
 """
 
 from __future__ import annotations

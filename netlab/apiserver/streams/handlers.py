@@ -123,7 +123,12 @@ class StreamHandlers:
         container = choose_container(pod, exchange.query.get("container", ""))
         check_command(request, attach=attach)
         connection = self._connection_of(pod)
-        upgrade = choose_upgrade(exchange.request, websocket=PROTOCOLS, spdy=SPDY_PROTOCOLS)
+        upgrade = choose_upgrade(
+            exchange.request.method,
+            exchange.request.headers,
+            websocket=PROTOCOLS,
+            spdy=SPDY_PROTOCOLS,
+        )
 
         async def start() -> ExecProcess:
             where = (target.namespace, target.name, container)
@@ -155,7 +160,8 @@ class StreamHandlers:
         request = exchange.request
         ports = portforward.parse_ports(request.rel_url.raw_query_string)
         upgrade = choose_upgrade(
-            request,
+            request.method,
+            request.headers,
             websocket=portforward.WEBSOCKET_PROTOCOLS,
             spdy=(portforward.SPDY_PROTOCOL,),
             oldest=_oldest_forward(request),

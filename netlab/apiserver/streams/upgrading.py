@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from aiohttp import web
+from multidict import MultiMapping
 
 from netlab.api.field_errors import bad_request
 from netlab.apiserver.streams.channels import V1, choose_protocol
@@ -42,21 +42,26 @@ class Upgrade:
 
 
 def choose_upgrade(
-    request: web.BaseRequest, *, websocket: Sequence[str], spdy: Sequence[str], oldest: str = V1
+    method: str,
+    headers: MultiMapping[str],
+    *,
+    websocket: Sequence[str],
+    spdy: Sequence[str],
+    oldest: str = V1,
 ) -> Upgrade:
-    """Return what the caller gets. websocket, spdy: the protocols served, newest first; oldest:
-    what a caller means that names none.
+    """Return what the caller gets. headers: looked up in any case; websocket, spdy: the protocols
+    served, newest first; oldest: what a caller means that names none.
 
     Raises: ApiError BadRequest when it does not upgrade, or offers nothing that is served.
     """
-    asked = request.headers.get("Upgrade", "")
-    wants = "upgrade" in request.headers.get("Connection", "").lower()
+    asked = headers.get("Upgrade", "")
+    wants = "upgrade" in headers.get("Connection", "").lower()
     if not asked or not wants:
         raise bad_request("Upgrade request required")
     if asked.lower() == "websocket":
-        if request.method != "GET":
+        if method != "GET":
             raise bad_request("a WebSocket begins with GET")
-        offered = _names(request, "Sec-WebSocket-Protocol")
+        offered = _names(headers, "Sec-WebSocket-Protocol")
         chosen = choose_protocol(offered, websocket) if offered else oldest
         if not chosen:
             raise bad_request(
@@ -68,7 +73,7 @@ def choose_upgrade(
         raise bad_request(
             f"unable to upgrade: unsupported protocol {asked}: use websocket or {SPDY_UPGRADE}"
         )
-    offered = _names(request, PROTOCOL_HEADER)
+    offered = _names(headers, PROTOCOL_HEADER)
     chosen = choose_protocol(offered, spdy) if offered else oldest
     if not chosen:
         raise ApiError(
@@ -80,9 +85,9 @@ def choose_upgrade(
     return Upgrade(Carrier.SPDY, chosen, named=bool(offered))
 
 
-def _names(request: web.BaseRequest, header: str) -> list[str]:
+def _names(headers: MultiMapping[str], header: str) -> list[str]:
     """The comma-separated names in all headers of that name."""
-    values = request.headers.getall(header, [])
+    values = headers.getall(header, [])
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 

@@ -1,1 +1,4 @@
-"""The forms objects are printed in: aligned tables, YAML, JSON, JSONPath, names, custom columns."""
+"""The forms objects are printed in: aligned tables, YAML, JSON, JSONPath, names, custom columns.
+
+Everything here is pure.
+"""

@@ -7,7 +7,7 @@ value may refer to what stands before it with ``$(NAME)``, including Service var
 Any key of a ConfigMap or Secret makes a variable: since v1.34 a name may hold every printable
 character but ``=``. Service variables are a snapshot: a Service made after the container has no
 variables in it, as in Kubernetes. HOSTNAME comes first; PATH is the image's, and the runtime's
-default where the image names none.
+default where the image names none. Pure.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Mirrors ``k8s.io/kubernetes/third_party/forked/golang/expansion``: an unknown name stays as it was
 written, ``$$`` is one ``$`` (so ``$$(NAME)`` is never expanded), and nothing is expanded twice.
-Only ``subPathExpr`` is strict: a name that is unknown there would be a path nobody asked for.
+Only ``subPathExpr`` is strict: a name that is unknown there would be a path nobody asked for. Pure.
 """
 
 from __future__ import annotations

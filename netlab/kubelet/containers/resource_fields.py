@@ -2,7 +2,7 @@
 
 Mirrors ``pkg/api/v1/resource`` ``ExtractContainerResourceValue``: the amount divided by the divisor
 and rounded up. A limit that a container does not have is what the pod as a whole may use, else what
-the node has to give; a request that it does not have is 0.
+the node has to give; a request that it does not have is 0. Pure.
 
 netlab leaves out huge pages, which a lab's containers cannot have.
 """

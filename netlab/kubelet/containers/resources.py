@@ -6,7 +6,7 @@ group), and ``pkg/kubelet/qos/policy.go`` (who is killed first when memory is sh
 
 A request of CPU becomes a weight among neighbours, a limit a quota of each period; a limit of
 memory is one in the kernel, a request only decides who is killed first. netlab leaves out huge
-pages, exclusive processors and NUMA placement.
+pages, exclusive processors and NUMA placement. Pure.
 """
 
 from __future__ import annotations

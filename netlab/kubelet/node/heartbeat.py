@@ -15,7 +15,6 @@ from ipaddress import IPv4Network
 from netlab.api.core import Node
 from netlab.api.kinds import LEASE, NODE
 from netlab.api.view import Object
-from netlab.clock import rfc3339_micro
 from netlab.errors import ApiError, NetlabError, is_already_exists, is_not_found
 from netlab.kubelet.node.machine import read_machine, read_pressure
 from netlab.kubelet.node.objects import (
@@ -28,6 +27,7 @@ from netlab.kubelet.node.objects import (
     without_heartbeats,
 )
 from netlab.kubelet.node_parts import NORMAL, NodeParts
+from netlab.timestamps import rfc3339_micro
 
 log = logging.getLogger(__name__)
 

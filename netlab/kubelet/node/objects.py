@@ -1,7 +1,7 @@
 """Decides the Node object and its heartbeat.
 
 Mirrors ``pkg/kubelet/nodestatus`` and the registration in ``kubelet_node_status.go``. The pressure
-conditions are computed with the kubelet's default eviction thresholds.
+conditions are computed with the kubelet's default eviction thresholds. Pure.
 
 netlab leaves out eviction: pressure is shown, but no pod is removed for it; and taints for it.
 """
@@ -18,9 +18,9 @@ from netlab.api.core import Node
 from netlab.api.meta import Condition
 from netlab.api.release import RELEASE
 from netlab.api.view import Object
-from netlab.clock import rfc3339, rfc3339_micro
 from netlab.kubelet.node.machine import Machine, Pressure
 from netlab.runtime.cri import ImageInfo
+from netlab.timestamps import rfc3339, rfc3339_micro
 
 MAX_PODS = 110
 MAX_IMAGES = 50

@@ -1,4 +1,4 @@
-"""What one attempt of a probe can come to."""
+"""What one attempt of a probe can come to. Pure."""
 
 from __future__ import annotations
 

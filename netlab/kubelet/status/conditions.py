@@ -1,7 +1,7 @@
 """Decides the conditions of a pod, as kubelet v1.36 writes them.
 
 Mirrors ``pkg/kubelet/status/generate.go``. Conditions of other writers, readiness gates among them,
-are kept as they are. lastTransitionTime changes only with the condition's status.
+are kept as they are. lastTransitionTime changes only with the condition's status. Pure.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from datetime import datetime
 from netlab.api.containers import Container
 from netlab.api.pods import Pod
 from netlab.api.view import Object
-from netlab.clock import rfc3339
 from netlab.kubelet.planning.restarting import is_sidecar, sidecars
+from netlab.timestamps import rfc3339
 
 OWNED_CONDITIONS = (
     "PodReadyToStartContainers",

@@ -2,7 +2,7 @@
 
 Mirrors ``convertToAPIContainerStatuses`` (``pkg/kubelet/kubelet_pods.go``) and the part of the
 probe manager that sets ``started`` and ``ready``. An ordinary init container is ready once it has
-succeeded; every other one while it runs and its probes say so.
+succeeded; every other one while it runs and its probes say so. Pure.
 
 netlab leaves out: ``user`` and ``stopSignal``, which its runtime does not tell.
 """
@@ -17,11 +17,11 @@ from netlab.api.containers import Container, EphemeralContainer
 from netlab.api.pods import ContainerStateTerminated as TerminatedView
 from netlab.api.pods import ContainerStatus, Pod
 from netlab.api.view import Object
-from netlab.clock import rfc3339
 from netlab.kubelet.planning.resizing import given_resources, resources_object
 from netlab.kubelet.planning.restarting import is_sidecar, reported
 from netlab.kubelet.planning.steps import Memory, Observed, PodFailure, Waiting, not_started
 from netlab.runtime.cri import ContainerPhase, ContainerState
+from netlab.timestamps import rfc3339
 
 CONTAINER_ID_SCHEME = "netlab://"
 

@@ -16,7 +16,6 @@ from typing import Any
 from netlab.api.containers import Container
 from netlab.api.pods import Pod
 from netlab.api.view import Object
-from netlab.clock import rfc3339
 from netlab.kubelet.planning.restarting import init_restarts, is_sidecar, restarts, sidecars
 from netlab.kubelet.status.conditions import OWNED_CONDITIONS as OWNED_CONDITIONS
 from netlab.kubelet.status.conditions import pod_conditions
@@ -24,6 +23,7 @@ from netlab.kubelet.status.containers import CONTAINER_ID_SCHEME as CONTAINER_ID
 from netlab.kubelet.status.containers import TERMINAL_PHASES, container_status
 from netlab.kubelet.status.containers import Situation as Situation
 from netlab.kubelet.status.termination_message import MAX_POD_BYTES
+from netlab.timestamps import rfc3339
 
 
 def pod_status(situation: Situation, now: datetime) -> Object:

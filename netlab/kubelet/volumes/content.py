@@ -2,7 +2,7 @@
 
 Mirrors ``pkg/volume/{projected,configmap,secret,downwardapi}``: each source gives files (path,
 content, mode, owner); ``atomic_files`` writes them. Volumes that are folders have no files here:
-``folders``.
+``folders``. Pure.
 
 netlab leaves out volume kinds that need a disk or another machine; a pod with one of them stays
 in ContainerCreating with an event FailedMount.

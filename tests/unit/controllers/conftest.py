@@ -14,9 +14,10 @@ import pytest
 from netlab.api.kinds import BY_KIND, NAMESPACE, POD, Kind
 from netlab.api.view import Object
 from netlab.client.interface import ObjectList, Propagation, WatchEvent
-from netlab.clock import FakeClock, rfc3339
+from netlab.clock import FakeClock
 from netlab.controllers.run import ControllerManager
 from netlab.errors import ApiError
+from netlab.timestamps import rfc3339
 
 ObjectKey = tuple[str, str, str]
 

@@ -19,7 +19,7 @@ from netlab.api.kinds import BY_KIND, EVENT, NAMESPACE, POD, Kind
 from netlab.api.pods import Pod
 from netlab.api.view import Object
 from netlab.client.interface import ObjectList, WatchEvent
-from netlab.clock import FakeClock, rfc3339
+from netlab.clock import FakeClock
 from netlab.cni.host_ports import HostPort
 from netlab.config import LabConfig
 from netlab.errors import ApiError, ContainerError, ImageError, NetworkError
@@ -35,6 +35,7 @@ from netlab.runtime.cri import (
     SandboxConfig,
     SandboxStatus,
 )
+from netlab.timestamps import rfc3339
 
 
 def merged(target: Any, patch: Any) -> Any:

@@ -10,7 +10,7 @@ import pytest
 
 from netlab.net.conntrack import Direction, Flow, _parse_flow, _tuple
 from netlab.net.iptables import explain_refusal
-from netlab.net.netlink import nested, parse_attributes, split_messages, text, u32
+from netlab.net.netlink_messages import nested, parse_attributes, split_messages, text, u32
 from netlab.net.sysctl import sysctl_path
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from netlab.errors import ContainerError
+from netlab.runtime.account_files import read_accounts
 from netlab.runtime.capabilities import (
     ALL_CAPABILITIES,
     DEFAULT_CAPABILITIES,
@@ -14,7 +15,7 @@ from netlab.runtime.capabilities import (
 )
 from netlab.runtime.cri import ContainerSecurity
 from netlab.runtime.seccomp import default_profile
-from netlab.runtime.users import Accounts, ProcessUser, process_user, read_accounts
+from netlab.runtime.users import Accounts, ProcessUser, process_user
 
 EVERYTHING = frozenset(ALL_CAPABILITIES)
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from netlab.api.pods import Pod
-from netlab.clock import rfc3339
 from netlab.errors import ContainerError
 from netlab.kubelet.planning.steps import Observed, ProbeVerdict
 from netlab.kubelet.probes.prober import PodProbes
 from netlab.runtime.cri import ContainerPhase, ContainerState
+from netlab.timestamps import rfc3339
 from tests.unit.kubelet.probes.fakes import IDENTITY, FakeNode, make_pod, running
 
 
