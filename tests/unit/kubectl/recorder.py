@@ -1,7 +1,8 @@
 """Runs one command line against the fake server, by kubectl or by netlab, and records kubectl.
 
-``python tests/unit/kubectl/recorder.py [KUBECTL]`` writes ``recorded.json`` anew: what kubectl prints,
-its exit code and what it asks the server to change, for every line of ``cases.txt``. Read the diff.
+``python tests/unit/kubectl/recorder.py [KUBECTL]`` writes ``recorded.json`` anew: what kubectl
+prints, its exit code and what it asks the server to change, for every line of ``cases.txt``. Read
+the diff.
 """
 
 from __future__ import annotations
