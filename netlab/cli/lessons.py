@@ -12,6 +12,7 @@ import click
 import netlab
 from netlab.config import DEFAULT_NAME, LabConfig
 from netlab.errors import HostError, UsageError
+from netlab.kubectl.handover import STAND_IN_MARK
 from netlab.lab.entering import node_argv
 from netlab.lab.labs import load_config
 from netlab.lab.process import running_daemon
@@ -108,7 +109,8 @@ def _environment(config: LabConfig, client: str) -> dict[str, str]:
     if client == "netlab" or (client == "auto" and shutil.which("kubectl") is None):
         stand_in = config.state_dir / "bin" / "kubectl"
         stand_in.parent.mkdir(exist_ok=True)
-        stand_in.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m netlab "$@"\n')
+        mark = STAND_IN_MARK.decode()
+        stand_in.write_text(f'#!/bin/sh\n# {mark}\nexec {sys.executable} -P -m netlab "$@"\n')
         stand_in.chmod(0o755)
         environment["PATH"] = f"{stand_in.parent}:{os.environ['PATH']}"
     return environment

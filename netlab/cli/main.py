@@ -9,9 +9,18 @@ from __future__ import annotations
 import os
 import sys
 
-from netlab.cli.commands import COMMANDS, overview
+from netlab.cli.commands import COMMANDS, LAB, overview
 from netlab.errors import NetlabError
-from netlab.kubectl.flags import Command, FlagError, Group, HintedUsageError, help_text, parse
+from netlab.kubectl.flags import (
+    Command,
+    FlagError,
+    Group,
+    HintedUsageError,
+    UnknownFlagError,
+    help_text,
+    parse,
+)
+from netlab.kubectl.handover import LackingError, find_plugin, hand_over, lacks
 from netlab.kubectl.session import GLOBAL_FLAGS, Session
 
 TYPE_CHECKING = False
@@ -23,28 +32,42 @@ INTERRUPTED = 130
 
 
 def run_command_line(words: Sequence[str], program: str, session: Session | None = None) -> int:
-    """Run one command line and return its exit code; nothing is raised."""
-    session = session or Session(program, sys.stdout, sys.stderr)
-    verb = ""
+    """Run one command line and return its exit code; nothing is raised.
+
+    Without a session, what netlab lacks replaces this process by kubectl.
+    """
+    session = session or Session(program, sys.stdout, sys.stderr, hands_over=True)
+    try:
+        return _run_or_hand_over(session, words)
+    except NetlabError as error:
+        return _tell(session, error)
+    finally:
+        session.close()
+
+
+def _run_or_hand_over(session: Session, words: Sequence[str]) -> int:
+    program, verb = session.program, ""
     try:
         verb, rest = split_verb(words)
         code = _dispatch(session, verb, rest)
         session.out.flush()
         return code
+    except LackingError as error:
+        if session.hands_over:
+            hand_over(words, error)
+        raise
     except FlagError as error:
+        if session.hands_over and verb not in LAB and isinstance(error, UnknownFlagError):
+            hand_over(words, error)
         session.complain(f"error: {error}\nSee '{_called(program, verb)} --help' for usage.")
     except HintedUsageError as error:
         hint = f"See '{program} {session.command} -h' for help and examples"
         session.complain(f"error: {error}\n{hint}")
-    except NetlabError as error:
-        return _tell(session, error)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # Python would complain once more when it flushes standard output at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    finally:
-        session.close()
     return 1
 
 
@@ -82,6 +105,8 @@ def _dispatch(session: Session, verb: str, words: list[str]) -> int:
 
         session.print(f"netlab {netlab.__version__}")
         return 0
+    if lacks(verb, words) or (verb not in COMMANDS and find_plugin(verb)):
+        raise LackingError(f'netlab has no "{_lacking_words(verb, words)}"')
     if verb not in COMMANDS:
         raise NetlabError(
             f'unknown command "{verb}" for "{session.program}"'
@@ -93,6 +118,11 @@ def _dispatch(session: Session, verb: str, words: list[str]) -> int:
     if isinstance(found, Command):
         return _run(session, found, words)
     return _run_click(found, words, session.program, verb)
+
+
+def _lacking_words(verb: str, words: Sequence[str]) -> str:
+    first = next((word for word in words if not word.startswith("-")), "")
+    return f"{verb} {first}" if verb in COMMANDS else verb
 
 
 def load_command(verb: str) -> Any:

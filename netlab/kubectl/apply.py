@@ -13,6 +13,7 @@ from netlab.errors import ApiError, NetlabError, UsageError, is_not_found
 from netlab.kubectl.create import LAST_APPLIED, create, with_last_applied, with_namespace
 from netlab.kubectl.failures import CombinedError, LocatedError
 from netlab.kubectl.flags import Command, Flag
+from netlab.kubectl.handover import LackingError
 from netlab.kubectl.manifests import manifest_flags
 from netlab.kubectl.output.gojson import to_compact_json
 from netlab.kubectl.results import (
@@ -183,7 +184,7 @@ def _run(session: Session, parsed: Parsed) -> int:
             "--dry-run=server instead?)"
         )
     if parsed["prune"]:
-        raise UsageError("netlab does not prune; delete what is no longer wanted by name")
+        raise LackingError("netlab does not prune")
     run = _Apply(session, parsed)
     errors: list[NetlabError] = []
     count = 0

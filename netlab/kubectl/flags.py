@@ -27,6 +27,10 @@ class FlagError(UsageError):
     """An option is unknown, lacks its value or has a wrong one."""
 
 
+class UnknownFlagError(FlagError):
+    """An option that netlab does not have; kubectl may."""
+
+
 class HintedUsageError(UsageError):
     """A wrong use of a verb; the message is followed by a hint at ``--help``."""
 
@@ -37,7 +41,7 @@ class Flag:
     kind: ``bool``, ``string``, ``int``, ``strings`` (repeatable, split at commas), ``array``
     (repeatable, not split) or ``duration`` (float seconds). bare: the text taken when the option
     stands without a value; None when a value is needed. default: None means not given. refused:
-    kubectl has the option and netlab has not; typing it is an error rather than silence.
+    kubectl has the option and netlab has not; typing it leads to kubectl, never to silence.
     """
 
     __slots__ = ("bare", "default", "help", "kind", "name", "refused", "short")
@@ -157,7 +161,7 @@ def _parse_long(word: str, left: list[str], by_name: dict[str, Flag], parsed: Pa
         raise FlagError(f"bad flag syntax: {word}")
     flag = by_name.get(name)
     if flag is None:
-        raise FlagError(f"unknown flag: --{name}")
+        raise UnknownFlagError(f"unknown flag: --{name}")
     if not equals:
         if flag.bare is not None:
             text = flag.bare
@@ -174,7 +178,7 @@ def _parse_shorts(word: str, left: list[str], by_short: dict[str, Flag], parsed:
         letter, letters = letters[0], letters[1:]
         flag = by_short.get(letter)
         if flag is None:
-            raise FlagError(f"unknown shorthand flag: {letter!r} in {word}")
+            raise UnknownFlagError(f"unknown shorthand flag: {letter!r} in {word}")
         if letters.startswith("="):
             text, letters = letters[1:], ""
         elif flag.bare is not None:
@@ -190,7 +194,7 @@ def _parse_shorts(word: str, left: list[str], by_short: dict[str, Flag], parsed:
 
 def _store(parsed: Parsed, flag: Flag, text: str) -> None:
     if flag.refused:
-        raise FlagError(f"netlab does not support --{flag.name}")
+        raise UnknownFlagError(f"netlab does not support --{flag.name}")
     try:
         value = _convert(flag.kind, text)
     except ValueError as error:

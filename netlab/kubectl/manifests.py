@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 
 from netlab.errors import NetlabError, UsageError
+from netlab.kubectl.handover import LackingError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def read_manifests(session: Session, parsed: Parsed) -> Iterator[Document | Netl
     Raises: UsageError when a path does not exist, is a URL or an empty folder.
     """
     if parsed["kustomize"]:
-        raise UsageError("netlab does not build kustomizations; pipe 'kubectl kustomize' into -f -")
+        raise LackingError("netlab does not build kustomizations (-k)")
     sources = [
         source for path in parsed["filename"] for source in _expand(path, parsed["recursive"])
     ]
@@ -68,7 +69,7 @@ def _expand(path: str, recursive: bool) -> list[str]:
     if path == "-":
         return ["-"]
     if path.startswith(("http://", "https://")):
-        raise UsageError(f'netlab does not fetch manifests: download "{path}" and use the file')
+        raise LackingError(f'netlab does not fetch manifests: download "{path}" and use the file')
     if any(mark in path for mark in "*?[") and not os.path.exists(path):  # noqa: PTH110
         matches = sorted(str(match) for match in Path().glob(path)) if path[0] != "/" else []
         return [source for match in matches for source in _expand(match, recursive)] or _gone(path)

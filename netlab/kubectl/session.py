@@ -43,10 +43,14 @@ class Session:
     """One run of the command line.
 
     program: what the user typed to get here, ``netlab`` or ``kubectl netlab``; command: the verb
-    that runs; warnings: how many the server gave.
+    that runs; warnings: how many the server gave. hands_over: what netlab lacks is run by kubectl,
+    which then takes this process's place.
     """
 
-    def __init__(self, program: str, out: IO[str], err: IO[str]) -> None:
+    def __init__(
+        self, program: str, out: IO[str], err: IO[str], *, hands_over: bool = False
+    ) -> None:
+        self.hands_over = hands_over
         self.program = program
         self.out = out
         self.err = err

@@ -7,6 +7,7 @@ has no Go, and says so instead of guessing.
 from __future__ import annotations
 
 from netlab.errors import UsageError
+from netlab.kubectl.handover import LackingError
 from netlab.kubectl.output.gojson import to_json
 
 TYPE_CHECKING = False
@@ -58,7 +59,7 @@ def object_printer(
         )
         return lambda obj: columns.render(obj, no_headers=no_headers)
     if name.startswith(("go-template", "template")):
-        raise UsageError(
+        raise LackingError(
             f"-o {name} needs Go's template language, which netlab does not have; "
             "use -o jsonpath=… or -o json"
         )
