@@ -25,6 +25,9 @@ from netlab.timestamps import rfc3339
 GRACE_S = 40.0
 """Kubernetes' node-monitor-grace-period was 40 s for years; agents renew every 10 s."""
 
+QUARANTINE_S = 40.0
+"""How long a node must be missing before its pods are removed, as in podgc."""
+
 LEASE_NAMESPACE = "kube-node-lease"
 TAINTS = {
     "False": "node.kubernetes.io/not-ready",
@@ -113,8 +116,14 @@ def _taint_key(taint: Object) -> tuple[Any, ...]:
     return (taint["key"], taint["effect"], taint.get("value", ""))
 
 
-def decide_nodeless_pods(pods: Iterable[Pod]) -> Decision:
-    """Return the removal of pods that are bound to a node that does not exist."""
+def decide_nodeless_pods(pods: Iterable[Pod], missing_s: float) -> Decision:
+    """Return the removal of pods that are bound to a node that does not exist.
+
+    missing_s: for how long it has been missing; a node that was deleted by mistake may register
+    again in time, and then keeps its pods.
+    """
+    if missing_s < QUARANTINE_S:
+        return Decision(requeue_after_s=QUARANTINE_S - missing_s)
     deletions = [
         Delete(POD, pod.metadata.namespace, pod.metadata.name, pod.metadata.uid, grace_period_s=0)
         for pod in pods

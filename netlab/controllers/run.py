@@ -40,7 +40,7 @@ class ControllerManager:
             wiring.root_cas(caches, ca_pem),
             wiring.namespace_deletion(caches, client, clock),
             wiring.nodes(caches, clock),
-            wiring.nodeless_pods(caches, client),
+            wiring.nodeless_pods(caches, client, clock),
             persistentvolume_wiring.claims(caches, clock),
             persistentvolume_wiring.volumes(caches, clock),
             persistentvolume_wiring.claim_protection(caches),

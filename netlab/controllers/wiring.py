@@ -7,6 +7,7 @@ the caches. Keys are (namespace, name) of the object the controller is responsib
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from netlab.api.apps import Deployment, ReplicaSet
 from netlab.api.core import Node, Service
@@ -312,20 +313,24 @@ def nodes(caches: Caches, clock: Clock) -> Reconciler[str]:
     return Reconciler("node-controller", [Source(cache, node_keys)], decide, workers=1)
 
 
-def nodeless_pods(caches: Caches, client: Client) -> Reconciler[str]:
+def nodeless_pods(caches: Caches, client: Client, clock: Clock) -> Reconciler[str]:
     """Return the controller that removes the pods of nodes that are gone."""
     cache, pods = caches.of(NODE), caches.of(POD)
+    missing: dict[str, datetime] = {}
 
     async def decide(name: str) -> Decision:
         bound = pods.by_index(NODE_INDEX, name)
         if not bound or cache.get("", name) is not None:
+            missing.pop(name, None)
             return NOTHING
         try:
             await client.get(NODE, None, name)
         except ApiError as error:
-            if is_not_found(error):
-                return decide_nodeless_pods(bound)
-            raise
+            if not is_not_found(error):
+                raise
+            now = clock.now()
+            since = missing.setdefault(name, now)
+            return decide_nodeless_pods(bound, (now - since).total_seconds())
         return NOTHING
 
     def node_gone(old: AnyObject | None, new: AnyObject | None) -> tuple[str, ...]:

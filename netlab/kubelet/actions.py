@@ -194,6 +194,7 @@ class PodActions:
             message = f"Failed to create pod sandbox: {error}"
             self._state.tell(WARNING, "FailedCreatePodSandBox", message)
             return False
+        self._state.ip_attempt = step.attempt
         return True
 
     async def _prepare_volumes(self, pod: Pod) -> bool:

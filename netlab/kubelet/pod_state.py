@@ -31,8 +31,9 @@ class PodState:
 
     pod: as the API server last told it, None when it has no such pod (any more). last_pod: the
     last one that was not None. seen: exactly what the runtime listed; observed: the same, with
-    what was added to it. cleaned: nothing of the pod is left. refresh_due: files of volumes may
-    have changed.
+    what was added to it. pod_ip: as found in the sandbox of number ip_attempt; with None there it
+    is only what the API server tells. cleaned: nothing of the pod is left. refresh_due: files of
+    volumes may have changed.
     """
 
     def __init__(self, identity: PodIdentity, pod: Pod | None, events: EventRecorder) -> None:
@@ -43,6 +44,7 @@ class PodState:
         self.seen = Observed()
         self.observed = Observed()
         self.pod_ip = pod.status.pod_ip if pod is not None else ""
+        self.ip_attempt: int | None = None
         self.cleaned = False
         self.refresh_due = False
         self.woken = asyncio.Event()

@@ -105,6 +105,8 @@ class PodWorker:
             state.refresh_due = True
         if pod is None or old is None or not _same_but_status(pod, old):
             state.woken.set()
+        if pod is not None and not state.cleaned:
+            self._reporter.reconcile(pod)
 
     def wake(self) -> None:
         """Look at the pod again soon."""
@@ -209,6 +211,12 @@ class PodWorker:
         foreign = tuple(c for c in pod.status.conditions if c.type not in OWNED_CONDITIONS)
         status = PodStatus.parse(latest)
         owned = tuple(c for c in status.conditions if c.type in OWNED_CONDITIONS)
+        if pod.status.phase in TERMINAL_PHASES and status.phase not in TERMINAL_PHASES:
+            # somebody else has ended the pod, which is final: its reason is theirs too
+            shown = pod.status
+            status = msgspec.structs.replace(
+                status, phase=shown.phase, reason=shown.reason, message=shown.message
+            )
         status = msgspec.structs.replace(
             status, conditions=foreign + owned, qos_class=pod.status.qos_class
         )
@@ -234,9 +242,10 @@ class PodWorker:
         state.remember(sandbox_attempt=highest, resources=resources)
         state.observed = observed
         sandbox = observed.sandbox
-        if sandbox is not None and not state.pod_ip and not state.ending:
-            # killed between making the sandbox and reporting its address
+        if sandbox is not None and sandbox.config.attempt != state.ip_attempt and not state.ending:
+            # an earlier agent's: what the API server tells of its address may be wrong or missing
             state.pod_ip = await repair_network(self._parts, sandbox)
+            state.ip_attempt = sandbox.config.attempt
         await self._probe()
 
     async def _probe(self) -> None:

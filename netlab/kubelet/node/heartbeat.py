@@ -1,33 +1,39 @@
 """Registers the Node and keeps it alive: its status, and the Lease that is cheaper to renew.
 
-Mirrors ``registerWithAPIServer``, ``syncNodeStatus`` and client-go's node lease controller. The
-status is compared every ten seconds, and written when it has changed or is five minutes old; the
-Lease is renewed every ten seconds.
+Mirrors ``registerWithAPIServer``, ``syncNodeStatus`` and client-go's node lease controller. Every
+ten seconds, and at once when the Node was changed by somebody else, what the API server tells is
+compared with what is true, and written when it differs or is five minutes old; the Lease is renewed
+every ten seconds. A Node or a Lease that somebody has deleted is made again: the node is still
+there, and so are its pods. (A kubelet of Kubernetes registers only when it starts.)
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 
 from netlab.api.core import Node
 from netlab.api.kinds import LEASE, NODE
 from netlab.api.view import Object
+from netlab.client.informer import Informer
 from netlab.errors import ApiError, NetlabError, is_already_exists, is_not_found
 from netlab.kubelet.node.machine import read_machine, read_pressure
 from netlab.kubelet.node.objects import (
     LEASE_NAMESPACE,
     NodeFacts,
+    is_ready,
+    is_shown,
     lease_object,
+    missing_labels,
     node_labels,
     node_object,
+    node_patch,
     node_status,
-    without_heartbeats,
 )
 from netlab.kubelet.node_parts import NORMAL, NodeParts
-from netlab.timestamps import rfc3339_micro
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +41,12 @@ CHECK_S = 10.0
 STATUS_AGE_S = 300.0
 LEASE_S = 10.0
 RETRY_S = 0.5
+LONGEST_RETRY_S = 8.0
+JITTER = 0.2
 
 
 class NodeHeartbeat:
-    """The Node object of one agent. ``ready`` is set once the API server has it as Ready."""
+    """The Node object of one agent. ``ready`` is set while the API server has it as Ready."""
 
     def __init__(
         self,
@@ -51,10 +59,13 @@ class NodeHeartbeat:
         self._pod_cidr = pod_cidr
         self._labels = labels
         self._node: Node | None = None
-        self._written: Object | None = None
-        self._written_at_s = 0.0
+        self._shown = Informer(
+            parts.client, NODE, parts.clock, field_selector=f"metadata.name={parts.node_name}"
+        )
+        self._written_at_s: float | None = None
         self._problems: tuple[str, ...] = ("container runtime network not ready",)
         self._changed = asyncio.Event()
+        self._known = asyncio.Event()
         self.ready = asyncio.Event()
 
     @property
@@ -70,16 +81,23 @@ class NodeHeartbeat:
 
     async def run(self) -> None:
         """Register, then write status and Lease until cancelled."""
-        while self._node is None:
-            try:
-                self._node = await self._register()
-            except (NetlabError, OSError, TimeoutError) as error:
-                log.warning("register node %s: %s", self._parts.node_name, error)
-                await self._parts.clock.sleep(RETRY_S)
-        self._tell("Starting", "Starting kubelet.")
+        self._shown.on_change(self._node_changed)
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._shown.run())
             tasks.create_task(self._run_status())
             tasks.create_task(self._run_lease())
+
+    def _node_changed(self, old: Node | None, new: Node | None) -> None:
+        """Look at once at what somebody else has done to the Node."""
+        if new is None:
+            self.ready.clear()
+        known = self._node
+        if (
+            new is None
+            or known is None
+            or new.metadata.resource_version != known.metadata.resource_version
+        ):
+            self._changed.set()
 
     def _tell(self, reason: str, message: str) -> None:
         if self._node is not None:
@@ -104,39 +122,60 @@ class NodeHeartbeat:
             problems=problems,
         )
 
-    async def _register(self) -> Node:
-        facts = await self._facts()
-        now = self._parts.clock.now()
-        wanted = node_object(facts, now)
-        client = self._parts.client
+    async def _registered(self, facts: NodeFacts) -> Object:
+        """Return the Node as the API server has it; made, or taken over, where that is due."""
+        client, name = self._parts.client, self._parts.node_name
         try:
-            created = Node.parse(await client.create(NODE, None, wanted))
+            node = await client.get(NODE, None, name)
+        except ApiError as error:
+            if not is_not_found(error):
+                raise
+            node = await self._create(facts)
+        known = self._node
+        if known is not None and known.metadata.uid == node["metadata"]["uid"]:
+            return node
+        if known is not None:
+            log.warning("node %s was deleted by somebody: registered again", name)
+        node = await self._take_over(node, facts)
+        self._node, self._written_at_s = Node.parse(node), None
+        self._known.set()
+        self._tell("Starting", "Starting kubelet.")
+        return node
+
+    async def _create(self, facts: NodeFacts) -> Object:
+        client, now = self._parts.client, self._parts.clock.now()
+        try:
+            return await client.create(NODE, None, node_object(facts, now))
         except ApiError as error:
             if not is_already_exists(error):
                 raise
-            return await self._adopt(facts)
-        return created
+            return await client.get(NODE, None, self._parts.node_name)
 
-    async def _adopt(self, facts: NodeFacts) -> Node:
-        """Take over the Node of an earlier life: labels of ours, all else as it is."""
-        client, name = self._parts.client, self._parts.node_name
-        labels = node_labels(name, facts.machine.architecture) | dict(facts.labels)
-        patch: Object = {"metadata": {"labels": labels}}
-        node = Node.parse(await client.get(NODE, None, name))
-        if facts.pod_cidr is not None and not node.spec.pod_cidr:
+    async def _take_over(self, node: Object, facts: NodeFacts) -> Object:
+        """Give the Node the labels of this agent; all else stays as it is."""
+        wanted = node_labels(facts.name, facts.machine.architecture) | dict(facts.labels)
+        have = node["metadata"].get("labels") or {}
+        patch: Object = {}
+        if not wanted.items() <= have.items():
+            patch["metadata"] = {"labels": wanted}
+        if facts.pod_cidr is not None and not (node.get("spec") or {}).get("podCIDR"):
             patch["spec"] = {"podCIDR": str(facts.pod_cidr), "podCIDRs": [str(facts.pod_cidr)]}
-        return Node.parse(await client.patch(NODE, None, name, patch))
+        if not patch:
+            return node
+        return await self._parts.client.patch(NODE, None, facts.name, patch)
 
     async def _run_status(self) -> None:
+        trouble = Trouble(f"status of node {self._parts.node_name}")
         while True:
             self._changed.clear()
-            delay_s = CHECK_S
             try:
                 await self._sync_status()
+                trouble.over()
             except (NetlabError, OSError, TimeoutError) as error:
-                log.warning("status of node %s: %s", self._parts.node_name, error)
-                delay_s = RETRY_S
-            await self._wait_changed(delay_s)
+                # whatever changes meanwhile: an API server in need is not asked more often
+                await self._parts.clock.sleep(trouble.next_delay_s(error))
+                continue
+            await self._wait_changed(CHECK_S)
 
     async def _wait_changed(self, delay_s: float) -> None:
         async def ring() -> None:
@@ -150,49 +189,78 @@ class NodeHeartbeat:
             alarm.cancel()
 
     async def _sync_status(self) -> None:
-        facts = await self._facts()
-        clock = self._parts.clock
-        status = node_status(facts, self._node, clock.now())
+        facts, clock = await self._facts(), self._parts.clock
+        client = self._parts.client
+        node = await self._registered(facts)
+        labels = missing_labels(node, facts)
+        if labels:
+            node = await client.patch(NODE, None, facts.name, {"metadata": {"labels": labels}})
+        shown = node.get("status") or {}
+        status = node_status(facts, shown, clock.now())
+        written_s, now_s = self._written_at_s, clock.monotonic_s()
         # free memory and disk change all the time and are not part of what is compared
-        same = self._written is not None and (
-            without_heartbeats(status) == without_heartbeats(self._written)
-        )
-        if not same or clock.monotonic_s() - self._written_at_s >= STATUS_AGE_S:
-            answer = await self._parts.client.patch(
-                NODE, None, facts.name, {"status": status}, subresource="status"
-            )
-            was_ready = self._is_ready()
-            self._node = Node.parse(answer)
-            self._written, self._written_at_s = status, clock.monotonic_s()
-            if self._is_ready() and not was_ready:
-                self._tell("NodeReady", f"Node {facts.name} status is now: NodeReady")
-        if facts.problems:
+        fresh = written_s is not None and now_s - written_s < STATUS_AGE_S
+        if not fresh or not is_shown(shown, status):
+            patch = node_patch(shown, status)
+            node = await client.patch(NODE, None, facts.name, patch, subresource="status")
+            self._written_at_s = now_s
+        self._node = Node.parse(node)
+        if not is_ready(node):
             self.ready.clear()
-        else:
+        elif not self.ready.is_set():
             self.ready.set()
-
-    def _is_ready(self) -> bool:
-        conditions = self._node.status.conditions if self._node else ()
-        return any(c.type == "Ready" and c.status == "True" for c in conditions)
+            self._tell("NodeReady", f"Node {facts.name} status is now: NodeReady")
 
     async def _run_lease(self) -> None:
+        trouble = Trouble(f"lease of node {self._parts.node_name}")
+        await self._known.wait()
         while True:
             delay_s = LEASE_S
             try:
                 await self._renew_lease()
+                trouble.over()
             except (NetlabError, OSError, TimeoutError) as error:
-                log.warning("lease of node %s: %s", self._parts.node_name, error)
-                delay_s = RETRY_S
+                delay_s = trouble.next_delay_s(error)
             await self._parts.clock.sleep(delay_s)
 
     async def _renew_lease(self) -> None:
         client, name, node = self._parts.client, self._parts.node_name, self._node
-        now = self._parts.clock.now()
+        assert node is not None, "the lease is of a node that was registered"
+        lease = lease_object(node, self._parts.clock.now())
+        patch = {
+            "metadata": {"ownerReferences": lease["metadata"]["ownerReferences"]},
+            "spec": lease["spec"],
+        }
         try:
-            patch = {"spec": {"holderIdentity": name, "renewTime": rfc3339_micro(now)}}
             await client.patch(LEASE, LEASE_NAMESPACE, name, patch)
-            return
         except ApiError as error:
-            if not is_not_found(error) or node is None:
+            if not is_not_found(error):
                 raise
-        await client.create(LEASE, LEASE_NAMESPACE, lease_object(node, now))
+            await client.create(LEASE, LEASE_NAMESPACE, lease)
+
+
+class Trouble:
+    """Calls that fail in a row: how long to wait, told once as long as the reason is the same."""
+
+    def __init__(self, subject: str) -> None:
+        self._subject = subject
+        self._failures = 0
+        self._told = ""
+
+    def next_delay_s(self, error: Exception) -> float:
+        """Return how long to wait before the next try: longer each time, and never just as long
+        as all the other nodes wait.
+        """
+        text = str(error) or type(error).__name__
+        if text != self._told:
+            log.warning("%s: %s", self._subject, text)
+            self._told = text
+        delay_s = min(RETRY_S * 2.0**self._failures, LONGEST_RETRY_S)
+        self._failures = min(self._failures + 1, 16)
+        return delay_s * random.uniform(1.0, 1.0 + JITTER)
+
+    def over(self) -> None:
+        """Take note that a call has succeeded."""
+        if self._failures:
+            log.info("%s: written again", self._subject)
+        self._failures, self._told = 0, ""

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Network
+from typing import Any
 
 from netlab import __version__
 from netlab.api.core import Node
-from netlab.api.meta import Condition
 from netlab.api.release import RELEASE
 from netlab.api.view import Object
 from netlab.kubelet.node.machine import Machine, Pressure
@@ -25,6 +25,8 @@ from netlab.timestamps import rfc3339, rfc3339_micro
 MAX_PODS = 110
 MAX_IMAGES = 50
 MAX_IMAGE_NAMES = 5
+KUBELET_PORT = 10250
+OWNED_CONDITIONS = ("MemoryPressure", "DiskPressure", "PIDPressure", "Ready")
 LEASE_NAMESPACE = "kube-node-lease"
 LEASE_DURATION_S = 40
 
@@ -61,7 +63,7 @@ def node_object(facts: NodeFacts, now: datetime) -> Object:
             "labels": node_labels(facts.name, machine.architecture) | dict(facts.labels),
         },
         "spec": spec,
-        "status": node_status(facts, None, now),
+        "status": node_status(facts, {}, now),
     }
 
 
@@ -76,8 +78,20 @@ def node_labels(name: str, architecture: str) -> dict[str, str]:
     }
 
 
-def node_status(facts: NodeFacts, old: Node | None, now: datetime) -> Object:
-    """Return the Node's status; ``old`` keeps the times of conditions that did not change."""
+def missing_labels(shown: Mapping[str, Any], facts: NodeFacts) -> dict[str, str]:
+    """Return those of the labels every node has that the Node, as shown, lacks or has otherwise."""
+    have = (shown.get("metadata") or {}).get("labels") or {}
+    wanted = node_labels(facts.name, facts.machine.architecture)
+    return {key: value for key, value in wanted.items() if have.get(key) != value}
+
+
+def node_status(facts: NodeFacts, shown: Mapping[str, Any], now: datetime) -> Object:
+    """Return the Node's status.
+
+    shown: the status as the API server tells it. Its conditions of other writers and its amounts of
+    resources that the kubelet does not know (extended resources) are kept, and so are the times of
+    conditions that did not change.
+    """
     machine = facts.machine
     resources = {
         "cpu": str(machine.processors),
@@ -85,15 +99,16 @@ def node_status(facts: NodeFacts, old: Node | None, now: datetime) -> Object:
         "memory": f"{machine.memory_kib}Ki",
         "pods": str(MAX_PODS),
     }
+    capacity = {**(shown.get("capacity") or {}), **resources}
     return {
         "addresses": [
             {"type": "InternalIP", "address": facts.address},
             {"type": "Hostname", "address": facts.name},
         ],
-        "capacity": resources,
-        "allocatable": dict(resources),
-        "conditions": _conditions(facts, old.status.conditions if old else (), now),
-        "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+        "capacity": capacity,
+        "allocatable": dict(capacity),
+        "conditions": _conditions(facts, shown.get("conditions") or [], now),
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
         "images": _images(facts.images),
         "nodeInfo": {
             "architecture": machine.architecture,
@@ -120,7 +135,7 @@ def _images(images: Sequence[ImageInfo]) -> list[Object]:
     ]
 
 
-def _conditions(facts: NodeFacts, old: Sequence[Condition], now: datetime) -> list[Object]:
+def _conditions(facts: NodeFacts, old: Sequence[Object], now: datetime) -> list[Object]:
     pressure = facts.pressure
     pressed = {
         "MemoryPressure": pressure.memory_available_bytes < MEMORY_THRESHOLD_BYTES,
@@ -150,34 +165,56 @@ def _conditions(facts: NodeFacts, old: Sequence[Condition], now: datetime) -> li
     else:
         message = "kubelet is posting ready status"
         ready = _condition("Ready", True, "KubeletReady", message, old, now)
-    return [*conditions, ready]
+    foreign = [dict(c) for c in old if c.get("type") not in OWNED_CONDITIONS]
+    return [*foreign, *conditions, ready]
 
 
 def _condition(
-    kind: str, is_true: bool, reason: str, message: str, old: Sequence[Condition], now: datetime
+    kind: str, is_true: bool, reason: str, message: str, old: Sequence[Object], now: datetime
 ) -> Object:
     status = "True" if is_true else "False"
-    before = next((c for c in old if c.type == kind), None)
-    changed = now
-    if before is not None and before.status == status and before.last_transition_time:
-        changed = before.last_transition_time
+    before = next((c for c in old if c.get("type") == kind), {})
+    same = before.get("status") == status
+    changed = (before.get("lastTransitionTime") if same else None) or rfc3339(now)
     return {
         "type": kind,
         "status": status,
         "lastHeartbeatTime": rfc3339(now),
-        "lastTransitionTime": rfc3339(changed),
+        "lastTransitionTime": changed,
         "reason": reason,
         "message": message,
     }
 
 
-def without_heartbeats(status: Object) -> Object:
-    """Return the part of a status whose change is worth writing at once."""
-    conditions = [
-        {key: value for key, value in c.items() if key != "lastHeartbeatTime"}
-        for c in status["conditions"]
-    ]
-    return {**status, "conditions": conditions}
+def node_patch(shown: Mapping[str, Any], wanted: Object) -> Object:
+    """Return the merge patch of a Node that makes ``wanted`` its status.
+
+    Mappings lose the members that only the status as shown has: an amount that nobody has.
+    """
+    exact = {key: dict(wanted[key]) for key in ("capacity", "allocatable")}
+    for key, members in exact.items():
+        members.update(dict.fromkeys((shown.get(key) or {}).keys() - members.keys()))
+    return {"status": {**wanted, **exact}}
+
+
+def is_shown(shown: Mapping[str, Any], wanted: Object) -> bool:
+    """True when the status as shown says all of ``wanted``, the times of heartbeats apart."""
+    return all(_comparable(key, shown.get(key)) == _comparable(key, wanted[key]) for key in wanted)
+
+
+def _comparable(key: str, value: Any) -> object:
+    if key != "conditions":
+        return value
+    return {
+        c.get("type"): {name: v for name, v in c.items() if name != "lastHeartbeatTime"}
+        for c in value or []
+    }
+
+
+def is_ready(node: Mapping[str, Any]) -> bool:
+    """True when the Node, as the API server has it, tells that it is Ready."""
+    conditions = (node.get("status") or {}).get("conditions") or []
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
 def lease_object(node: Node, now: datetime) -> Object:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+
+import msgspec
 
 from netlab.api.containers import Container
-from netlab.api.pods import Pod
+from netlab.api.meta import Condition
+from netlab.api.pods import Pod, PodStatus
 from netlab.api.view import Object
 from netlab.kubelet.planning.restarting import init_restarts, is_sidecar, restarts, sidecars
 from netlab.kubelet.status.conditions import OWNED_CONDITIONS as OWNED_CONDITIONS
@@ -24,6 +26,17 @@ from netlab.kubelet.status.containers import TERMINAL_PHASES, container_status
 from netlab.kubelet.status.containers import Situation as Situation
 from netlab.kubelet.status.termination_message import MAX_POD_BYTES
 from netlab.timestamps import rfc3339
+
+OPTIONAL = (
+    "reason",
+    "message",
+    "podIP",
+    "podIPs",
+    "initContainerStatuses",
+    "containerStatuses",
+    "ephemeralContainerStatuses",
+)
+"""The kubelet's own members of a status that some pods lack."""
 
 
 def pod_status(situation: Situation, now: datetime) -> Object:
@@ -69,10 +82,36 @@ def _bound_messages(statuses: Sequence[Object]) -> None:
                 state["terminated"] = {**ended, "message": cut.decode("utf-8", "ignore")}
 
 
-def status_patch(pod: Pod, written: Mapping[str, Any] | None, status: Object) -> Object:
-    """Return the merge patch that makes ``status`` true; keys only ``written`` had are removed."""
-    gone = {key: None for key in (written or {}) if key not in status}
-    return {"metadata": {"uid": pod.metadata.uid}, "status": {**status, **gone}}
+def status_patch(pod: Pod, status: Object) -> Object:
+    """Return the merge patch that makes ``status`` true, whatever the object tells now.
+
+    pod: as the API server last told it: conditions of others are kept as they are there.
+    """
+    gone = {key: None for key in OPTIONAL if key not in status}
+    foreign = [c.to_object() for c in pod.status.conditions if c.type not in OWNED_CONDITIONS]
+    own = [c for c in status.get("conditions") or [] if c["type"] in OWNED_CONDITIONS]
+    conditions = {"conditions": foreign + own}
+    return {"metadata": {"uid": pod.metadata.uid}, "status": {**status, **gone, **conditions}}
+
+
+def tells(shown: PodStatus, status: Object) -> bool:
+    """True when an object's status says what ``status`` does, as far as the kubelet owns it.
+
+    A pod that somebody else has ended (phase Failed or Succeeded) is not contradicted: such a
+    phase is final, and the kubelet ends what runs of it.
+    """
+    if shown.phase in TERMINAL_PHASES and status["phase"] not in TERMINAL_PHASES:
+        return True
+    return _owned(shown) == _owned(PodStatus.parse(status))
+
+
+def _owned(status: PodStatus) -> PodStatus:
+    own = sorted((c for c in status.conditions if c.type in OWNED_CONDITIONS), key=_type_of)
+    return msgspec.structs.replace(status, conditions=tuple(own), qos_class="")
+
+
+def _type_of(condition: Condition) -> str:
+    return condition.type
 
 
 def _why(situation: Situation, phase: str) -> Object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -133,22 +134,42 @@ async def test_accounts_and_authorities_are_put_back(clusters: Any) -> None:
         assert ca["data"] == {"ca.crt": "CA"}
 
 
-async def test_pods_of_a_removed_node_go(clusters: Any) -> None:
+BOUND_POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "p", "namespace": "default"},
+    "spec": {"nodeName": "node0"},
+    "status": {"phase": "Running"},
+}
+
+
+async def test_pods_of_a_removed_node_go_after_a_while(clusters: Any) -> None:
     async with clusters() as cluster:
-        cluster.api.put(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {"name": "p", "namespace": "default"},
-                "spec": {"nodeName": "node0"},
-                "status": {"phase": "Running"},
-            }
-        )
+        cluster.api.put(copy.deepcopy(BOUND_POD))
         await cluster.settle()
-        assert len(cluster.api.find(POD)) == 1
         await cluster.api.delete(NODE, None, "node0")
         await cluster.settle()
+        await cluster.clock.advance(39)
+        await cluster.settle()
+        assert len(cluster.api.find(POD)) == 1
+        await cluster.clock.advance(2)
+        await cluster.settle()
         assert cluster.api.find(POD) == []
+
+
+async def test_pods_of_a_node_that_comes_back_stay(clusters: Any) -> None:
+    async with clusters() as cluster:
+        cluster.api.put(copy.deepcopy(BOUND_POD))
+        node = copy.deepcopy(cluster.api.find(NODE)[0])
+        await cluster.settle()
+        await cluster.api.delete(NODE, None, "node0")
+        await cluster.settle()
+        await cluster.clock.advance(30)
+        cluster.api.put({k: v for k, v in node.items() if k != "status"})
+        await cluster.settle()
+        await cluster.clock.advance(60)
+        await cluster.settle()
+        assert len(cluster.api.find(POD)) == 1
 
 
 async def test_a_node_falls_silent_while_the_controllers_run(clusters: Any) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import pairwise
 from typing import Any
+
+import pytest
 
 from netlab.api.kinds import CONFIG_MAP, POD, SERVICE_ACCOUNT
 from netlab.errors import ApiError, ImageError
@@ -592,12 +595,112 @@ async def test_the_echo_of_an_own_report_wakes_nobody(world):
         await world.add_pod()
         before = world.runtime.listings
         labels = {"metadata": {"labels": {"app": "web", "new": "label"}}}
-        await world.api.patch(POD, "default", "web", {"status": {"message": "from elsewhere"}})
+        await world.api.patch(POD, "default", "web", {"status": {"hostIP": "192.0.2.1"}})
         await world.settle()
         assert world.runtime.listings == before
         await world.api.patch(POD, "default", "web", labels)
         await world.settle()
         assert world.runtime.listings == before + 1
+
+
+READY_GATE = {"type": "example.com/gate", "status": "True"}
+RUNNING_MEDDLING = {
+    "address": {"podIP": "9.9.9.9", "podIPs": [{"ip": "9.9.9.9"}]},
+    "no address": {"podIP": None, "podIPs": None},
+    "node's address": {"hostIP": "9.9.9.9"},
+    "phase": {"phase": "Pending"},
+    "an unknown phase": {"phase": "Unknown"},
+    "reason": {"reason": "Evicted", "message": "not at all"},
+    "not ready": {"conditions": [{"type": "Ready", "status": "False"}]},
+    "no conditions": {"conditions": None},
+    "no containers": {"containerStatuses": []},
+    "an ended container": {
+        "containerStatuses": [
+            {"name": "main", "ready": False, "restartCount": 7, "image": "x", "imageID": "",
+             "state": {"terminated": {"exitCode": 1, "reason": "Error"}}, "lastState": {}}
+        ]
+    },
+    "a start in the past": {"startTime": "2001-01-01T00:00:00Z"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RUNNING_MEDDLING)
+async def test_a_status_that_somebody_changed_is_put_right(world, name):
+    async with world.running():
+        await world.add_pod()
+        before = copy.deepcopy(world.status())
+        await world.api.patch(
+            POD, "default", "web", {"status": RUNNING_MEDDLING[name]}, subresource="status"
+        )
+        await world.settle()
+        assert world.status() == before
+        assert len(world.runtime.containers) == 1
+
+
+async def test_a_status_that_was_changed_while_the_agent_was_away_is_put_right(world):
+    async with world.running():
+        await world.add_pod()
+        before = copy.deepcopy(world.status())
+    wrong = {**RUNNING_MEDDLING["address"], **RUNNING_MEDDLING["reason"], "phase": "Pending"}
+    await world.api.patch(POD, "default", "web", {"status": wrong}, subresource="status")
+    world.kubelet = world.new_kubelet()
+    async with world.running():
+        assert world.status() == before
+
+
+async def test_conditions_of_others_survive(world):
+    async with world.running():
+        await world.add_pod()
+        conditions = [READY_GATE, *world.status()["conditions"]]
+        status = {"conditions": conditions, "podIP": "9.9.9.9"}
+        await world.api.patch(POD, "default", "web", {"status": status}, subresource="status")
+        await world.settle()
+        assert any(c["type"] == READY_GATE["type"] for c in world.status()["conditions"])
+        assert world.status()["podIP"] == "10.244.0.2"
+
+
+async def test_a_pod_that_somebody_failed_is_ended(world):
+    async with world.running():
+        await world.add_pod()
+        status = {"phase": "Failed", "reason": "Mine", "message": "I say so", "podIP": "9.9.9.9"}
+        await world.api.patch(POD, "default", "web", {"status": status}, subresource="status")
+        await world.settle()
+        assert not world.runtime.sandboxes
+        found = world.status()
+        assert (found["phase"], found["reason"], found["message"]) == ("Failed", "Mine", "I say so")
+        assert found["podIP"] == "10.244.0.2"
+        assert "terminated" in found["containerStatuses"][0]["state"]
+
+
+async def test_a_pod_that_has_ended_stays_ended_whatever_somebody_writes(world):
+    async with world.running():
+        await world.add_pod(restartPolicy="Never")
+        world.runtime.end(world.runtime.container("main").id, 0)
+        await world.settle()
+        assert world.status()["phase"] == "Succeeded"
+        await world.api.patch(
+            POD, "default", "web", {"status": {"phase": "Running"}}, subresource="status"
+        )
+        await world.settle()
+        assert world.status()["phase"] == "Succeeded"
+        assert not world.runtime.containers
+
+
+async def test_two_who_disagree_do_not_keep_the_api_server_busy(world):
+    async with world.running():
+        await world.add_pod()
+
+        def writes():
+            return sum(w == ("patch status", "pods", "web") for w in world.api.writes)
+
+        before = writes()
+        for number in range(20):
+            wrong = {"status": {"podIP": f"9.9.9.{number}"}}
+            await world.api.patch(POD, "default", "web", wrong)
+            await world.pass_time(0.1)
+        assert writes() - before <= 3
+        await world.pass_time(1)
+        assert world.status()["podIP"] == "10.244.0.2"
 
 
 async def test_a_finalizer_holds_the_object_but_not_the_processes(world):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from netlab.api.core import Node
+from netlab.api.kinds import LEASE, NODE
 from netlab.api.release import go_architecture
 from netlab.errors import ApiError
 from netlab.kubelet.node.machine import (
@@ -76,11 +78,11 @@ def test_conditions(name: str) -> None:
         "PIDPressure": ("False", "KubeletHasSufficientPID"),
         "Ready": ("True", "KubeletReady"),
     }
-    assert conditions(node_status(facts, None, NOW)) == healthy | expected
+    assert conditions(node_status(facts, {}, NOW)) == healthy | expected
 
 
 def test_transition_times_are_kept() -> None:
-    old = Node.parse(node_object(FACTS, NOW))
+    old = node_object(FACTS, NOW)["status"]
     sick = replace(FACTS, problems=("x",))
     times = {
         c["type"]: c["lastTransitionTime"] for c in node_status(sick, old, LATER)["conditions"]
@@ -91,7 +93,7 @@ def test_transition_times_are_kept() -> None:
 
 def test_at_most_fifty_images_the_largest_first() -> None:
     images = [ImageInfo(f"sha256:{n}", (f"i{n}",), n, True) for n in range(60)]
-    found = node_status(replace(FACTS, images=images), None, NOW)["images"]
+    found = node_status(replace(FACTS, images=images), {}, NOW)["images"]
     assert len(found) == 50
     assert found[0] == {"names": ["i59"], "sizeBytes": 59}
 
@@ -192,3 +194,115 @@ async def test_a_network_that_cannot_be_set_up_is_told(world: Any) -> None:
         world.network.setup = real
         await world.pass_time(1)
         assert world.kubelet.ready.is_set()
+
+
+async def meddle(world: Any, status: dict[str, Any]) -> dict[str, Any]:
+    """Return the Node after somebody has changed its status."""
+    await world.api.patch(NODE, None, "node0", {"status": status}, subresource="status")
+    await world.settle()
+    node: dict[str, Any] = world.api.objects[("nodes", "", "node0")]
+    return node
+
+
+MEDDLING: dict[str, dict[str, Any]] = {
+    "addresses": {"addresses": [{"type": "InternalIP", "address": "9.9.9.9"}]},
+    "no addresses": {"addresses": None},
+    "capacity": {"capacity": {"cpu": "900"}},
+    "allocatable": {"allocatable": {"pods": "1"}},
+    "an amount that nobody has": {"allocatable": {"example.com/dongle": "4"}},
+    "node info": {"nodeInfo": {"kubeletVersion": "v0.1"}},
+    "not ready": {"conditions": [{"type": "Ready", "status": "False", "reason": "Mine"}]},
+    "silent": {"conditions": [{"type": "Ready", "status": "Unknown"}]},
+    "under pressure": {"conditions": [{"type": "DiskPressure", "status": "True"}]},
+    "no conditions": {"conditions": []},
+    "the port": {"daemonEndpoints": {"kubeletEndpoint": {"Port": 1}}},
+    "images": {"images": []},
+}
+
+
+@pytest.mark.parametrize("name", MEDDLING)
+async def test_a_status_that_somebody_changed_is_put_right(world: Any, name: str) -> None:
+    async with world.running():
+        before = copy.deepcopy(world.api.objects[("nodes", "", "node0")]["status"])
+        after = (await meddle(world, MEDDLING[name]))["status"]
+        for status in (before, after):
+            for condition in status["conditions"]:
+                del condition["lastTransitionTime"]
+        assert after == before
+        assert world.kubelet.ready.is_set()
+
+
+async def test_what_others_tell_of_a_node_is_kept(world: Any) -> None:
+    async with world.running():
+        foreign = {"type": "NetworkUnavailable", "status": "False", "reason": "Mine"}
+        conditions_now = world.api.objects[("nodes", "", "node0")]["status"]["conditions"]
+        status = {
+            "conditions": [*conditions_now, foreign],
+            "capacity": {"example.com/dongle": "4"},
+        }
+        node = await meddle(world, status)
+        await world.pass_time(400)
+        node = world.api.objects[("nodes", "", "node0")]
+        assert foreign in node["status"]["conditions"]
+        assert node["status"]["capacity"]["example.com/dongle"] == "4"
+        assert node["status"]["allocatable"]["example.com/dongle"] == "4"
+
+
+async def test_labels_of_the_node_are_put_right(world: Any) -> None:
+    async with world.running():
+        changed = {"kubernetes.io/hostname": "x", "kubernetes.io/os": None, "mine": "yes"}
+        await world.api.patch(NODE, None, "node0", {"metadata": {"labels": changed}})
+        await world.settle()
+        labels = world.api.objects[("nodes", "", "node0")]["metadata"]["labels"]
+        assert labels["kubernetes.io/hostname"] == "node0"
+        assert labels["kubernetes.io/os"] == "linux"
+        assert labels["mine"] == "yes"
+
+
+async def test_a_node_that_was_deleted_is_registered_again(world: Any) -> None:
+    async with world.running():
+        pod = await world.add_pod()
+        before = world.api.objects[("nodes", "", "node0")]["metadata"]["uid"]
+        seen: list[bool] = []
+        world.api.refuse = lambda verb, kind, _: (
+            seen.append(world.kubelet.ready.is_set()) if (verb, kind) == ("create", NODE) else None
+        )
+        await world.api.delete(NODE, None, "node0")
+        await world.settle()
+        node = world.api.objects[("nodes", "", "node0")]
+        assert seen == [False]
+        assert node["metadata"]["uid"] != before
+        assert conditions(node["status"])["Ready"] == ("True", "KubeletReady")
+        assert world.kubelet.ready.is_set()
+        assert world.pod().metadata.uid == pod["metadata"]["uid"]
+        assert world.status()["phase"] == "Running"
+        await world.pass_time(11)
+        lease = world.api.objects[("leases", "kube-node-lease", "node0")]
+        assert lease["metadata"]["ownerReferences"][0]["uid"] == node["metadata"]["uid"]
+
+
+async def test_a_lease_that_was_changed_or_deleted_is_put_right(world: Any) -> None:
+    async with world.running():
+        wrong = {"spec": {"holderIdentity": "x", "leaseDurationSeconds": 1}}
+        await world.api.patch(LEASE, "kube-node-lease", "node0", wrong)
+        await world.pass_time(11)
+        lease = world.api.objects[("leases", "kube-node-lease", "node0")]
+        assert lease["spec"]["holderIdentity"] == "node0"
+        assert lease["spec"]["leaseDurationSeconds"] == 40
+        await world.api.delete(LEASE, "kube-node-lease", "node0")
+        await world.pass_time(11)
+        assert ("leases", "kube-node-lease", "node0") in world.api.objects
+
+
+async def test_an_api_server_in_need_is_not_pressed(world: Any) -> None:
+    async with world.running():
+        world.api.refuse = lambda *_: ApiError(500, "InternalError", "broken")
+        world.api.writes.clear()
+        for _ in range(60):
+            await world.pass_time(1)
+        tried = [w for w in world.api.writes if w[1] in ("nodes", "leases")]
+        assert 2 <= len(tried) <= 20
+        world.api.refuse = lambda *_: None
+        await world.pass_time(20)
+        lease = world.api.objects[("leases", "kube-node-lease", "node0")]
+        assert lease["spec"]["renewTime"] > "2026-01-01T00:01:00"

@@ -226,10 +226,18 @@ def test_volume_mounts_are_told() -> None:
 
 
 def test_the_patch_removes_what_is_no_longer_true() -> None:
-    patch = status_patch(make_pod(), {"podIP": "x", "phase": "Pending"}, {"phase": "Running"})
-    assert patch == {
-        "metadata": {"uid": "u1"},
-        "status": {"phase": "Running", "podIP": None},
+    patch = status_patch(make_pod(), {"phase": "Running", "podIP": "x"})
+    assert patch["metadata"] == {"uid": "u1"}
+    assert patch["status"] == {
+        "phase": "Running",
+        "podIP": "x",
+        "podIPs": None,
+        "reason": None,
+        "message": None,
+        "initContainerStatuses": None,
+        "containerStatuses": None,
+        "ephemeralContainerStatuses": None,
+        "conditions": [],
     }
 
 
