@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.lab import kubectls
+from tests.support.client_tools import kubectls
 
 LAB = "bench-streams"
 FORWARDED, BY_HAND, SERVER = 28601, 28602, 9000

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from tests.support.lab import Lab, eventually, kubectls
+from tests.support.lab import Lab, eventually
 from tests.support.pods import apply, container_state, get, wait_event, wait_phase, wait_ready
 
 pytestmark = pytest.mark.e2e
@@ -288,7 +288,6 @@ spec:
 """
 
 
-@pytest.mark.skipif("1.33" not in kubectls(), reason="kubectl 1.33, whose words netlab speaks")
 def test_netlab_describes_bounds_and_storage_as_kubectl_does(lab: Lab) -> None:
     lab.kubectl("create", "namespace", "described")
     apply(lab, BOUNDS_AND_STORAGE)

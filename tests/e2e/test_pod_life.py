@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.lab import Lab, eventually, kubectls
+from tests.support.lab import Lab, eventually
 from tests.support.pods import (
     apply,
     container_state,
@@ -251,7 +251,6 @@ def test_readiness_gates_wait_for_somebody_else(lab: Lab) -> None:
     lab.kubectl("delete", "pod", "gated", "--now")
 
 
-@pytest.mark.skipif(not kubectls().keys() & {"1.27", "1.30", "1.33"}, reason="kubectl debug")
 def test_debugging_adds_a_container_that_sees_the_others_processes(lab: Lab) -> None:
     lab.kubectl("run", "patient", "--image=busybox", "--", "sleep", "12345")
     wait_ready(lab, "patient")

@@ -14,12 +14,12 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.support.lab import Lab, eventually, kubectls
+from tests.support.client_tools import VERSIONS
+from tests.support.lab import Lab, eventually
 from tests.support.pods import apply, wait_phase, wait_ready
 
 pytestmark = pytest.mark.e2e
 
-VERSIONS = [v for v in ("1.20", "1.27", "1.29", "1.30", "1.31", "1.33") if v in kubectls()]
 MEGABYTE = 1 << 20
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
-import shutil
 import subprocess
 import sys
 import time
@@ -14,29 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from tests.support.client_tools import kubectl_path
+
 T = TypeVar("T")
 
 REPOSITORY = Path(__file__).parent.parent.parent
-DEBIAN_KUBECTL = Path("/var/lib/netlab/test-tools/kubectl-debian/usr/bin/kubectl")
-
-
-def kubectls() -> dict[str, Path]:
-    """Every kubectl on this machine by its minor version, such as {"1.20": …, "1.33": …}."""
-    found = {}
-    if DEBIAN_KUBECTL.exists():
-        found["1.20"] = DEBIAN_KUBECTL
-    link = shutil.which("kubectl")
-    if link:
-        for path in Path(link).resolve().parent.glob("kubectl.1.*"):
-            found[path.name.removeprefix("kubectl.")] = path
-        if len(found) < 2:
-            text = subprocess.run(
-                [link, "version", "--client"], capture_output=True, text=True, check=False
-            ).stdout
-            match = re.search(r"v(1\.\d+)", text)
-            if match:
-                found.setdefault(match[1], Path(link))
-    return found
 
 
 class Lab:
@@ -95,9 +75,8 @@ class Lab:
         return self._start([*self.netlab_argv(), *arguments], None)
 
     def kubectl_path(self, version: str = "") -> Path:
-        """Return the kubectl of that minor version; the newest when empty."""
-        known = kubectls()
-        return known[version or max(known, key=lambda v: int(v[2:]))]
+        """Return the kubectl of that minor version; the newest when empty. Skips without one."""
+        return kubectl_path(version)
 
     def kubectl(self, *arguments: str, version: str = "", **more: object) -> str:
         """Run the kubectl of that minor version (the newest when empty); return its stdout."""

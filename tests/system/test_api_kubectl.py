@@ -16,12 +16,10 @@ import pytest
 from netlab.api.kinds import POD, SERVICE_ACCOUNT
 from netlab.command import Completed, run
 from tests.support.api import ApiLab, api_lab
-from tests.support.lab import kubectls
+from tests.support.client_tools import VERSIONS, kubectl_path
 
 pytestmark = pytest.mark.system
 
-FOUND = kubectls()
-VERSIONS = ("1.20", "1.27", "1.30", "1.33")
 TIMEOUT_S = 20.0
 
 WEB = """
@@ -85,11 +83,10 @@ class Kubectl:
 
 @pytest.fixture(params=VERSIONS)
 async def kubectl(request, tmp_path):
-    if request.param not in FOUND:
-        pytest.skip(f"kubectl {request.param} is not on this machine")
+    program = kubectl_path(request.param)
     async with api_lab(tmp_path) as lab:
         (tmp_path / "config").write_text(lab.kubeconfig())
-        yield Kubectl(FOUND[request.param], request.param, tmp_path, lab)
+        yield Kubectl(program, request.param, tmp_path, lab)
 
 
 async def test_discovery_and_explain(kubectl):

@@ -20,7 +20,7 @@ import pytest
 from netlab.api.kinds import POD
 from netlab.command import run
 from tests.support.api import ApiLab, api_lab
-from tests.support.lab import kubectls
+from tests.support.client_tools import kubectl_path
 
 pytestmark = pytest.mark.system
 
@@ -163,9 +163,7 @@ async def tell(program):
 
 
 async def test_the_same_story_as_kubectl(netlab, tmp_path):
-    found = kubectls().get("1.33")
-    if found is None:
-        pytest.skip("kubectl 1.33 is not on this machine")
+    found = kubectl_path("1.33")  # whose words netlab speaks
     other = tmp_path / "other"
     (other / "bin").mkdir(parents=True)
     (other / "bin" / "kubectl").symlink_to(found)

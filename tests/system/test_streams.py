@@ -21,7 +21,7 @@ from netlab.command import run
 from netlab.kubelet.streams.dialing import dial_localhost
 from netlab.net.netns import create_netns, open_socket, remove_netns
 from tests.support.api import FakeNode, api_lab
-from tests.support.lab import kubectls
+from tests.support.client_tools import VERSIONS, kubectl_path
 
 pytestmark = pytest.mark.system
 
@@ -99,23 +99,21 @@ async def lab(tmp_path, monkeypatch):
         yield running
 
 
-KUBECTLS = kubectls()
-
-
-@pytest.fixture(params=KUBECTLS.values(), ids=list(KUBECTLS))
+@pytest.fixture(params=VERSIONS)
 def kubectl(request, lab):
     """Calls one kubectl; returns what it printed and its code."""
+    program = str(kubectl_path(request.param))
 
     def call(*words, stdin=None):
         return run(
-            [str(request.param), *words],
+            [program, *words],
             stdin=stdin,
             env=lab.environment,
             timeout_s=TIMEOUT_S,
             check=False,
         )
 
-    call.binary = str(request.param)
+    call.binary = program
     return call
 
 
