@@ -23,11 +23,13 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
 
 from netlab import command
 from netlab.api.kinds import SERVICE
-from netlab.client.interface import ObjectList, WatchEvent
+from netlab.client.informers import SharedInformers
+from netlab.client.interface import JsonList, WatchEvent
 from netlab.clock import SystemClock
 from netlab.cni.plugin import PodNetwork
 from netlab.net.links import Links, call_links
@@ -64,12 +66,13 @@ class Objects:
             "endpoints": [{"addresses": [endpoint], "conditions": {"ready": True}}],
         }
 
-    async def list(self, kind: Any, *_: Any, **__: Any) -> ObjectList:
-        return ObjectList([self._service if kind is SERVICE else self._slice], "1")
+    async def list_json(self, kind: Any, *_: Any, **__: Any) -> JsonList:
+        found = self._service if kind is SERVICE else self._slice
+        return JsonList([msgspec.json.encode(found)], "1")
 
     async def watch(self, *_: Any, **__: Any) -> AsyncIterator[WatchEvent]:
         await asyncio.Event().wait()
-        yield WatchEvent("BOOKMARK", {})
+        yield WatchEvent("BOOKMARK", b"{}")
 
 
 async def make_netns(stack: contextlib.AsyncExitStack, name: str) -> Path:
@@ -96,19 +99,20 @@ async def make_pods(stack: contextlib.AsyncExitStack) -> tuple[Path, Path]:
         address = await network.add(
             container_id=pod.name, pod_netns=pod, namespace="default", name=pod.name
         )
+    informers = SharedInformers(Objects(str(address.ip)), SystemClock())
     agent = ProxyAgent(
-        Objects(str(address.ip)),  # type: ignore[arg-type]
+        informers,
         node_name="node0",
         node_ip=IPv4Address("10.100.199.200"),
         cluster_cidr=CLUSTER,
         netns=node,
         clock=SystemClock(),
     )
-    task = asyncio.create_task(agent.run())
+    tasks = [asyncio.create_task(part.run()) for part in (informers, agent)]
     await agent.synced.wait()
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
     return pods[0], pods[1]
 
 

@@ -26,13 +26,15 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import msgspec
 import uvloop
 
 from netlab.api.core import Service
 from netlab.api.kinds import ENDPOINT_SLICE, NAMESPACE, SERVICE, Kind
-from netlab.client.interface import Client, ObjectList, WatchEvent
+from netlab.client.informers import SharedInformers
+from netlab.client.interface import JsonList, WatchEvent
 from netlab.clock import SystemClock
 from netlab.dns import wire
 from netlab.dns.feed import ZoneFeed
@@ -143,8 +145,8 @@ class MemoryClient:
         meta = {"name": "fresh", "namespace": "default", "resourceVersion": "1"}
         self.service = {"metadata": meta, "spec": spec}
 
-    async def list(self, kind: Kind[Any], *_: Any, **__: Any) -> ObjectList:
-        return ObjectList([self.service] if kind is SERVICE else [], "1")
+    async def list_json(self, kind: Kind[Any], *_: Any, **__: Any) -> JsonList:
+        return JsonList([msgspec.json.encode(self.service)] if kind is SERVICE else [], "1")
 
     async def watch(self, kind: Kind[Any], *_: Any, **__: Any) -> AsyncIterator[WatchEvent]:
         while True:
@@ -161,7 +163,7 @@ async def freshness(rounds: int) -> list[float]:
     client = MemoryClient()
     synced = asyncio.Event()
     feed = asyncio.create_task(
-        ZoneFeed(cast("Client", client), SystemClock(), table).run(synced.set)
+        ZoneFeed(SharedInformers(client, SystemClock()), table).run(synced.set)
     )
     await synced.wait()
     loop = asyncio.get_running_loop()
@@ -175,7 +177,9 @@ async def freshness(rounds: int) -> list[float]:
         wanted = f"10.244.{number // 250}.{number % 250 + 1}"
         begin = time.perf_counter()
         client.events.put_nowait(
-            WatchEvent("MODIFIED" if number else "ADDED", piece(wanted, number))
+            WatchEvent(
+                "MODIFIED" if number else "ADDED", msgspec.json.encode(piece(wanted, number))
+            )
         )
         while True:
             await loop.sock_sendall(asker, question)

@@ -26,6 +26,7 @@ from netlab.apiserver.auth.pki import ensure_pki
 from netlab.apiserver.bootstrap import ensure_system_objects
 from netlab.apiserver.local import LocalClient
 from netlab.apiserver.requests import UserInfo
+from netlab.client.informers import SharedInformers
 from netlab.clock import SystemClock
 from netlab.cni.plugin import PodNetwork
 from netlab.config import LabConfig
@@ -93,8 +94,10 @@ async def _lab(
         await client.create(SERVICE_ACCOUNT, "default", {"metadata": {"name": "default"}})
         ca = {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": "x"}}
         await client.create(CONFIG_MAP, "default", ca)
+        informers = SharedInformers(client, clock)
         kubelet = Kubelet(
             client=client,
+            informers=informers,
             runtime=runtime,
             network=network,
             netns=netns,
@@ -102,13 +105,15 @@ async def _lab(
             config=config,
             node_name=config.node_name,
         )
+        informing = asyncio.create_task(informers.run())
         task = asyncio.create_task(kubelet.run())
         await kubelet.ready.wait()
         try:
             yield client, network, kubelet
         finally:
             task.cancel()
-            await asyncio.wait({task})
+            informing.cancel()
+            await asyncio.wait({task, informing})
 
 
 async def _by_hand(runtime: OciRuntime, config: LabConfig, number: int) -> float:

@@ -26,11 +26,13 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
 
 from netlab import command
 from netlab.api.kinds import SERVICE
-from netlab.client.interface import ObjectList, WatchEvent
+from netlab.client.informers import SharedInformers
+from netlab.client.interface import JsonList, WatchEvent
 from netlab.clock import SystemClock
 from netlab.net.netns import create_netns, remove_netns
 from netlab.net.ruleset import render_rule_set
@@ -50,8 +52,9 @@ class Objects:
         self._queues: dict[bool, asyncio.Queue[WatchEvent]] = {}
         self._version = 1
 
-    async def list(self, kind: Any, *_: Any, **__: Any) -> ObjectList:
-        return ObjectList(self.services if kind is SERVICE else self.slices, "1")
+    async def list_json(self, kind: Any, *_: Any, **__: Any) -> JsonList:
+        found = self.services if kind is SERVICE else self.slices
+        return JsonList([msgspec.json.encode(obj) for obj in found], "1")
 
     async def watch(self, kind: Any, *_: Any, **__: Any) -> AsyncIterator[WatchEvent]:
         queue = self._queues.setdefault(kind is SERVICE, asyncio.Queue())
@@ -62,7 +65,7 @@ class Objects:
         self._version += 1
         meta = {**obj["metadata"], "resourceVersion": str(self._version)}
         queue = self._queues[obj["kind"] == "Service"]
-        queue.put_nowait(WatchEvent(event, {**obj, "metadata": meta}))
+        queue.put_nowait(WatchEvent(event, msgspec.json.encode({**obj, "metadata": meta})))
 
 
 def service(number: int) -> dict[str, Any]:
@@ -144,8 +147,9 @@ async def measure(count: int) -> dict[str, Any]:
     objects_mb = resident_mb() - before_mb
     netns = await create_netns(f"nlbench-{os.getpid()}")
     single = await create_netns(f"nlbench-{os.getpid()}-single")
+    informers = SharedInformers(objects, SystemClock())
     agent = ProxyAgent(
-        objects,  # type: ignore[arg-type]
+        informers,
         node_name="node0",
         node_ip=IPv4Address("10.100.199.200"),
         cluster_cidr=IPv4Network("10.244.0.0/16"),
@@ -153,6 +157,7 @@ async def measure(count: int) -> dict[str, Any]:
         clock=SystemClock(),
     )
     started = time.perf_counter()
+    informing = asyncio.create_task(informers.run())
     task = asyncio.create_task(agent.run())
     try:
         await agent.synced.wait()
@@ -179,6 +184,7 @@ async def measure(count: int) -> dict[str, Any]:
         empty = [await restore_s(netns, "*nat\nCOMMIT\n") for _ in range(CHANGES)]
         one_text_s = await restore_s(single, render_rule_set(agent.rule_set()))
     finally:
+        informing.cancel()
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task

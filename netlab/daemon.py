@@ -35,6 +35,7 @@ from netlab.apiserver.discovery.handlers import Check
 from netlab.apiserver.expiry import run_event_expiry
 from netlab.apiserver.local import LocalClient
 from netlab.apiserver.requests import UserInfo
+from netlab.client.informers import SharedInformers
 from netlab.client.interface import Client
 from netlab.client.kubeconfig_file import merge_context
 from netlab.clock import Clock, SystemClock
@@ -68,8 +69,9 @@ DNS_QUESTION = "kubernetes.default.svc"
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """Everything that runs beside the API server."""
+    """Everything that runs beside the API server. informers: shared by all that follow objects."""
 
+    informers: SharedInformers
     runtime: OciRuntime
     network: PodNetwork
     kubelet: Kubelet
@@ -192,6 +194,7 @@ class Daemon:
             apiserver = _client(plane, "apiserver")
             group.create_task(run_event_expiry(apiserver, self._clock))
             group.create_task(keep_kubernetes_service(apiserver, self._config, self._clock))
+            group.create_task(parts.informers.run())
             group.create_task(parts.controllers.run())
             group.create_task(parts.scheduler.run())
             group.create_task(parts.kubelet.run())
@@ -205,6 +208,9 @@ class Daemon:
     def _build(self, plane: ControlPlane, pki: Pki) -> Components:
         """Make all components; none of them runs yet."""
         config, clock = self._config, self._clock
+        informers = SharedInformers.recording(
+            _client(plane, "apiserver"), clock, component="netlab"
+        )
         network = PodNetwork(
             netns=config.netns,
             pod_cidr=config.node_pod_cidr,
@@ -222,6 +228,7 @@ class Daemon:
         )
         kubelet = Kubelet(
             client=_client(plane, f"node:{config.node_name}", "system:nodes"),
+            informers=informers,
             runtime=runtime,
             network=network,
             netns=netns,
@@ -232,7 +239,7 @@ class Daemon:
             resolv_conf=node_resolv_conf(config),
         )
         proxy = ProxyAgent(
-            _client(plane, "kube-proxy"),
+            informers,
             node_name=config.node_name,
             node_ip=config.node_ip,
             cluster_cidr=config.pod_cidr,
@@ -241,16 +248,22 @@ class Daemon:
             record=self._record_sysctl,
         )
         controllers = ControllerManager(
-            _client(plane, "kube-controller-manager"), clock, ca_pem=pki.ca_pem.decode()
+            _client(plane, "kube-controller-manager"),
+            informers,
+            clock,
+            ca_pem=pki.ca_pem.decode(),
         )
-        scheduler = Scheduler(_client(plane, "kube-scheduler"), clock)
+        scheduler = Scheduler(_client(plane, "kube-scheduler"), informers, clock)
         provisioner = LocalPathProvisioner(
             client=_client(plane, "local-path-provisioner"),
+            informers=informers,
             clock=clock,
             folder=NodeFolders.of_lab(config).persistent,
             node_name=config.node_name,
         )
-        return Components(runtime, network, kubelet, provisioner, proxy, controllers, scheduler)
+        return Components(
+            informers, runtime, network, kubelet, provisioner, proxy, controllers, scheduler
+        )
 
     async def _wait_until_ready(self, parts: Components, started_s: float) -> None:
         """Tell each step when it is done.

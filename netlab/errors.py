@@ -10,6 +10,7 @@
     ├── ContainerError          the OCI runtime or conmon refused
     ├── ImageError              an image is unknown or cannot be unpacked
     ├── StorageError            the store's file cannot be read or written
+    ├── UnreadableError         an object's fields are not what its kind says
     └── ApiError                the API server answered with a Status (see below)
 
 ``ApiError`` carries the Kubernetes Status; its reason (``NotFound``, ``Conflict``, …) is matched
@@ -83,6 +84,10 @@ class ImageError(NetlabError):
 
 class StorageError(NetlabError):
     """The store's file is corrupt, in use, or the disk refuses; nothing was acknowledged."""
+
+
+class UnreadableError(NetlabError):
+    """An object holds what its view cannot read; nobody can act on it until it is changed."""
 
 
 class ApiError(NetlabError):

@@ -13,11 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from netlab.api.pod_resources import container_requests
 from netlab.api.pods import PodSpec
 from netlab.api.view import Object
+from netlab.errors import UnreadableError
 
 FILE_MODE = 0o644
 TOKEN_LIFETIME_S = 3600
@@ -68,7 +67,7 @@ def _pod_resources(spec: Mapping[str, Any]) -> Object:
 def _container_requests(spec: Mapping[str, Any]) -> Mapping[str, str]:
     try:
         found = container_requests(PodSpec.parse(dict(spec)))
-    except (ValueError, msgspec.ValidationError):
+    except (ValueError, UnreadableError):
         return {}  # validation will say what is wrong with it
     return {name: str(amount) for name, amount in found.items() if name in ("cpu", "memory")}
 

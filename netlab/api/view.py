@@ -9,10 +9,13 @@ Each view repeats ``frozen=True, kw_only=True``: msgspec inherits the first, typ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Self, TypeAlias
 
 import msgspec
+
+from netlab.errors import UnreadableError
 
 Object: TypeAlias = dict[str, Any]
 """One API object as parsed JSON. Treat it as frozen: copy before changing."""
@@ -25,10 +28,24 @@ class View(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     def parse(cls, obj: Mapping[str, Any]) -> Self:
         """Return the view of ``obj``.
 
-        Raises: msgspec.ValidationError when a field has a wrong type (the API server never
-        stores such an object).
+        Raises: UnreadableError when a field has a wrong type.
         """
-        return msgspec.convert(obj, cls)
+        try:
+            return msgspec.convert(obj, cls)
+        except msgspec.ValidationError as error:
+            meta = obj.get("metadata")
+            name = meta.get("name") if isinstance(meta, dict) else None
+            shown = f"{cls.__name__} {name}" if name else cls.__name__
+            raise UnreadableError(f"{shown} cannot be read: {error}") from error
+
+    @classmethod
+    def parse_readable(cls, objs: Iterable[Mapping[str, Any]]) -> list[Self]:
+        """Return the views of those objects that can be read."""
+        found = []
+        for obj in objs:
+            with suppress(UnreadableError):  # told by whoever follows objects of its kind
+                found.append(cls.parse(obj))
+        return found
 
     def to_object(self) -> Object:
         """Return the JSON of the view's fields; fields at their defaults are left out."""

@@ -23,7 +23,7 @@ from netlab.apiserver.requests import (
     WatchOptions,
     WriteOptions,
 )
-from netlab.client.interface import ObjectList, PatchType, Propagation, WatchEvent
+from netlab.client.interface import JsonList, ObjectList, PatchType, Propagation, WatchEvent
 
 
 class LocalClient:
@@ -53,6 +53,19 @@ class LocalClient:
         result = await self._registry.list(kind, namespace, options)
         return ObjectList([_own(item) for item in result.items], result.resource_version)
 
+    async def list_json(
+        self,
+        kind: Kind[Any],
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> JsonList:
+        """Return the objects that match, as the store's own bytes."""
+        options = ListOptions(label_selector=label_selector, field_selector=field_selector)
+        result = await self._registry.list(kind, namespace, options)
+        return JsonList([item.json for item in result.items], result.resource_version)
+
     async def watch(
         self,
         kind: Kind[Any],
@@ -70,8 +83,7 @@ class LocalClient:
         )
         async with await self._registry.watch(kind, namespace, options) as watch:
             async for event in watch:
-                # the item is shared with all other watchers
-                yield WatchEvent(event.type, event.item.copy())
+                yield WatchEvent(event.type, event.item.json)
 
     async def create(
         self, kind: Kind[Any], namespace: str | None, obj: Mapping[str, Any]

@@ -4,7 +4,8 @@ Mirrors client-go's REST client. Satisfies ``interface.Client``. It is how a nod
 lab, or a real Kubernetes control plane, from a process of its own.
 
 Rules for callers: use it as an asynchronous context manager; one instance per event loop. Every
-request has a timeout; a watch is reopened from where it stood when the server ends it.
+request has a timeout; a watch ends when the server ends it, and its reader goes on from the last
+version it saw.
 
 netlab leaves out: HTTP/2, protobuf, client-side rate limits, and exec credential plugins.
 """
@@ -24,7 +25,15 @@ import msgspec
 
 from netlab.api.kinds import Kind
 from netlab.api.view import Object
-from netlab.client.interface import ObjectList, PatchType, Propagation, WatchEvent
+from netlab.client.answers import parse_event, parse_page, split_lines
+from netlab.client.interface import (
+    Json,
+    JsonList,
+    ObjectList,
+    PatchType,
+    Propagation,
+    WatchEvent,
+)
 from netlab.clock import Clock, SystemClock
 from netlab.errors import ApiError, HostError
 
@@ -138,15 +147,29 @@ class HttpsClient:
         field_selector: str = "",
     ) -> ObjectList:
         """Return the objects that match, fetched in pages of one consistent state."""
+        found = await self.list_json(
+            kind, namespace, label_selector=label_selector, field_selector=field_selector
+        )
+        items = [_typed(msgspec.json.decode(item), kind) for item in found.items]
+        return ObjectList(items, found.resource_version)
+
+    async def list_json(
+        self,
+        kind: Kind[Any],
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> JsonList:
+        """Return the objects that match, not decoded; Kubernetes leaves out their type there."""
         query = _selectors(label_selector, field_selector) | {"limit": str(PAGE)}
-        items: list[Object] = []
+        items: list[Json] = []
         while True:
-            page = await self._request("GET", kind.path(namespace), query=query)
-            items += (_typed(item, kind) for item in page.get("items") or [])
-            token = page["metadata"].get("continue")
-            if not token:
-                return ObjectList(items, page["metadata"]["resourceVersion"])
-            query["continue"] = token
+            page = parse_page(await self._call("GET", kind.path(namespace), query=query))
+            items += page.items or ()
+            if not page.metadata.next_page:
+                return JsonList(items, page.metadata.resource_version)
+            query["continue"] = page.metadata.next_page
 
     async def watch(
         self,
@@ -157,7 +180,7 @@ class HttpsClient:
         label_selector: str = "",
         field_selector: str = "",
     ) -> AsyncIterator[WatchEvent]:
-        """Yield events after ``resource_version``, for ever.
+        """Yield events after ``resource_version`` until the server ends the watch.
 
         Raises: ApiError Expired (410) when the version is too old: list again.
         """
@@ -165,29 +188,22 @@ class HttpsClient:
             "watch": "true",
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH_TIMEOUT_S),
+            "resourceVersion": resource_version,
         }
-        version = resource_version
-        while True:
-            query["resourceVersion"] = version
-            async for event in self._watch_once(kind.path(namespace), query):
-                version = event.object["metadata"]["resourceVersion"]
-                yield event
-
-    async def _watch_once(self, path: str, query: Mapping[str, str]) -> AsyncIterator[WatchEvent]:
         timeout = aiohttp.ClientTimeout(
             total=None, connect=CONNECT_TIMEOUT_S, sock_read=WATCH_TIMEOUT_S + REQUEST_TIMEOUT_S
         )
         try:
             async with self._open().get(
-                self._endpoint.url + path,
+                self._endpoint.url + kind.path(namespace),
                 params=query,
                 headers=self._headers(),
                 timeout=timeout,
             ) as response:
                 if response.status >= 400:
                     raise _error(response.status, await response.read())
-                async for line in _lines(response.content):
-                    yield _event(line)
+                async for line in split_lines(response.content.iter_any()):
+                    yield parse_event(line)
         except aiohttp.ClientError as error:
             raise self._unreachable(error) from error
 
@@ -290,6 +306,19 @@ class HttpsClient:
         body: Any = None,
         content_type: str = "application/json",
     ) -> Object:
+        answer = await self._call(method, path, query=query, body=body, content_type=content_type)
+        decoded: Object = msgspec.json.decode(answer)
+        return decoded
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> bytes:
         data = None if body is None else msgspec.json.encode(body)
         headers = self._headers(content_type if data is not None else "")
         url = self._endpoint.url + path
@@ -306,8 +335,7 @@ class HttpsClient:
             ) from error
         if response.status >= 400:
             raise _error(response.status, answer)
-        decoded: Object = msgspec.json.decode(answer)
-        return decoded
+        return answer
 
     def _unreachable(self, error: aiohttp.ClientError) -> ApiError:
         return ApiError(503, "ServiceUnavailable", f"{self._endpoint.url}: {error}")
@@ -323,23 +351,6 @@ def _typed(item: Object, kind: Kind[Any]) -> Object:
     if "kind" in item:
         return item
     return {"apiVersion": kind.api_version, "kind": kind.kind, **item}
-
-
-def _event(line: bytes) -> WatchEvent:
-    event = msgspec.json.decode(line)
-    if event["type"] == "ERROR":
-        raise ApiError.from_status(event["object"])
-    return WatchEvent(event["type"], event["object"])
-
-
-async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Yield lines of any length; ``StreamReader.readline`` refuses long ones."""
-    rest = b""
-    async for chunk in stream.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n") if b"\n" in chunk else (rest + chunk,)
-        for line in lines:
-            if line:
-                yield line
 
 
 def _error(code: int, body: bytes) -> ApiError:

@@ -2,6 +2,8 @@
 
 Two transports satisfy it: ``apiserver.local.LocalClient`` (in the daemon's process) and
 ``client.https.HttpsClient``. Objects are plain dicts; parse them with ``kind.view.parse``.
+The reading half, ``Reader``, hands out objects as the bytes they came in, so that an informer
+decodes each of them once, straight into its view.
 All methods raise ``ApiError`` with the server's Status.
 """
 
@@ -10,6 +12,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
+
+import msgspec
 
 from netlab.api.kinds import Kind
 from netlab.api.view import Object
@@ -26,15 +30,62 @@ class ObjectList:
     resource_version: str
 
 
+Json: TypeAlias = bytes | msgspec.Raw
+"""One object as JSON text; ``msgspec.json.decode`` takes either."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonList:
+    """What ``ObjectList`` holds, not decoded."""
+
+    items: Sequence[Json]
+    resource_version: str
+
+
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
     """type is ADDED, MODIFIED, DELETED or BOOKMARK (its object holds only a resourceVersion)."""
 
     type: str
-    object: Object
+    json: Json
+
+    @property
+    def object(self) -> Object:
+        """The object as a dict, decoded at each call."""
+        decoded: Object = msgspec.json.decode(self.json)
+        return decoded
 
 
-class Client(Protocol):
+class Reader(Protocol):
+    """What an informer needs. ``namespace`` None means all namespaces."""
+
+    async def list_json(
+        self,
+        kind: Kind[Any],
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> JsonList: ...
+
+    def watch(
+        self,
+        kind: Kind[Any],
+        namespace: str | None = None,
+        *,
+        resource_version: str,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> AsyncIterator[WatchEvent]:
+        """Yield events after ``resource_version``, until the server ends the watch.
+
+        Raises: ApiError Expired (410) when the version is too old or the watcher too slow: list
+        again. OSError when the connection breaks.
+        """
+        ...
+
+
+class Client(Reader, Protocol):
     """Verbs of the API. ``namespace`` is None for cluster-scoped kinds; for ``list`` and
     ``watch`` None means all namespaces. Selectors are in kubectl's text form.
     """
@@ -49,22 +100,6 @@ class Client(Protocol):
         label_selector: str = "",
         field_selector: str = "",
     ) -> ObjectList: ...
-
-    def watch(
-        self,
-        kind: Kind[Any],
-        namespace: str | None = None,
-        *,
-        resource_version: str,
-        label_selector: str = "",
-        field_selector: str = "",
-    ) -> AsyncIterator[WatchEvent]:
-        """Yield events after ``resource_version``, for ever.
-
-        Raises: ApiError Expired (410) when the version is too old or the watcher too slow: list
-        again.
-        """
-        ...
 
     async def create(
         self, kind: Kind[Any], namespace: str | None, obj: Mapping[str, Any]

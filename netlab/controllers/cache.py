@@ -23,8 +23,8 @@ from netlab.api.kinds import Kind
 from netlab.api.meta import AnyObject
 from netlab.api.view import Object
 from netlab.client.informer import Handler, Informer, Key, key_of
-from netlab.client.interface import Client
 from netlab.clock import Clock
+from netlab.errors import UnreadableError
 
 T = TypeVar("T", bound=AnyObject)
 
@@ -47,7 +47,7 @@ class Cache(Generic[T]):
     """The objects of one kind, never older than what this process wrote."""
 
     def __init__(
-        self, client: Client, kind: Kind[T], clock: Clock, indexers: Indexers | None = None
+        self, informer: Informer[T], clock: Clock, indexers: Indexers | None = None
     ) -> None:
         self._clock = clock
         self._indexers = dict(indexers or {})
@@ -55,7 +55,8 @@ class Cache(Generic[T]):
         # the object as written, or None when deleted; with its version, uid and time
         self._own: dict[Key, tuple[T | None, int, str, float]] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
-        self.informer: Informer[T] = Informer(client, kind, clock, index=self._indexers)
+        self.informer = informer
+        informer.add_index(self._indexers)
         # first in line, so that the handlers behind it already read the new state
         self.informer.on_change(self._catch_up)
 
@@ -71,7 +72,10 @@ class Cache(Generic[T]):
 
     def wrote(self, obj: Object) -> None:
         """Remember an object as the API server returned it from a write."""
-        view = self.kind.view.parse(obj)
+        try:
+            view = self.kind.view.parse(obj)
+        except UnreadableError:
+            return  # what cannot be read costs only itself; the informer tells of it
         key = key_of(view)
         # the watch may be quicker than the answer, and have shown even the object's end
         if self._seen_version(key) >= version_of(view) or view.metadata.uid in self._gone:

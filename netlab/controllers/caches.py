@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from netlab.api.kinds import ENDPOINT_SLICE, EVENT, KINDS, POD, REPLICA_SET, SERVICE, Kind
 from netlab.api.meta import AnyObject
-from netlab.client.interface import Client
+from netlab.client.informers import SharedInformers
 from netlab.clock import Clock
 from netlab.controllers import selection
 from netlab.controllers.cache import Cache
@@ -45,9 +45,9 @@ EXTRA: dict[Kind[Any], _Indexers] = {
 class Caches:
     """The caches by kind."""
 
-    def __init__(self, client: Client, clock: Clock) -> None:
+    def __init__(self, informers: SharedInformers, clock: Clock) -> None:
         self.by_kind: dict[Kind[Any], Cache[Any]] = {
-            kind: Cache(client, kind, clock, COMMON | EXTRA.get(kind, {}))
+            kind: Cache(informers.of(kind), clock, COMMON | EXTRA.get(kind, {}))
             for kind in KINDS
             if kind is not EVENT
         }

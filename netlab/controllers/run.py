@@ -1,8 +1,8 @@
 """All controllers, running: what kube-controller-manager is in Kubernetes.
 
-``ControllerManager.run`` keeps the shared informers and one loop per controller going until it is
-cancelled. No controller starts before all informers have listed once, so that none takes an
-object it has not been shown for one that does not exist.
+``ControllerManager.run`` keeps one loop per controller going until it is cancelled. No controller
+starts before all informers have listed once, so that none takes an object it has not been shown for
+one that does not exist.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from netlab.client.events import EventRecorder
 from netlab.client.informer import wait_synced
+from netlab.client.informers import SharedInformers
 from netlab.client.interface import Client
 from netlab.clock import Clock
 from netlab.controllers import persistentvolume_wiring, wiring
@@ -24,12 +25,14 @@ from netlab.controllers.loop import Executor, Loop, Reconciler
 class ControllerManager:
     """Runs the controllers. ca_pem: the certificates that pods trust for the API server.
 
-    ``synced`` is set when every controller works.
+    informers: somebody else runs them. ``synced`` is set when every controller works.
     """
 
-    def __init__(self, client: Client, clock: Clock, *, ca_pem: str) -> None:
+    def __init__(
+        self, client: Client, informers: SharedInformers, clock: Clock, *, ca_pem: str
+    ) -> None:
         self._clock = clock
-        self.caches = Caches(client, clock)
+        self.caches = Caches(informers, clock)
         caches = self.caches
         reconcilers: list[Reconciler[Any]] = [
             wiring.replica_sets(caches, clock),
@@ -63,8 +66,6 @@ class ControllerManager:
         """Work until cancelled."""
         informers = [cache.informer for cache in self.caches.by_kind.values()]
         async with asyncio.TaskGroup() as group:
-            for informer in informers:
-                group.create_task(informer.run())
             await wait_synced(informers)
             for recorder in self._recorders:
                 group.create_task(recorder.run())

@@ -13,9 +13,9 @@ import signal
 import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from netlab.client.interface import Client
+from netlab.client.informers import SharedInformers
 from netlab.clock import SystemClock
 from netlab.dns.api_reader import ACCOUNT_DIR, ApiAddress, ApiReader
 from netlab.dns.feed import ZoneFeed
@@ -49,8 +49,7 @@ async def serve(options: argparse.Namespace, api: ApiAddress) -> None:
     """Answer until SIGTERM or SIGINT."""
     table = AnswerTable(Zone(options.zone))
     server = DnsServer(table, Forwarder(read_resolvers(options.resolv_conf)))
-    # ApiReader has the reading half of a client, which is all that informers use
-    feed = ZoneFeed(cast("Client", ApiReader(api)), SystemClock(), table)
+    feed = ZoneFeed(SharedInformers(ApiReader(api), SystemClock()), table)
     pages = StatusPages(server)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

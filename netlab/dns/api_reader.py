@@ -24,8 +24,8 @@ from urllib.parse import quote
 import msgspec
 
 from netlab.api.kinds import Kind
-from netlab.api.view import Object
-from netlab.client.interface import ObjectList, WatchEvent
+from netlab.client.answers import parse_event, parse_page, split_lines
+from netlab.client.interface import JsonList, WatchEvent
 from netlab.errors import ApiError, HostError
 
 ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -65,27 +65,25 @@ class ApiAddress:
 
 
 class ApiReader:
-    """The reading half of ``client.interface.Client``."""
+    """``client.interface.Reader``: the reading half of a client."""
 
     def __init__(self, address: ApiAddress) -> None:
         self._address = address
         self._tls: ssl.SSLContext | None = None
 
-    async def list(
+    async def list_json(
         self,
         kind: Kind[Any],
         namespace: str | None = None,
         *,
         label_selector: str = "",
         field_selector: str = "",
-    ) -> ObjectList:
+    ) -> JsonList:
         """Return the objects of a kind. Raises: ApiError; OSError when nobody answers."""
         path = _path(kind, namespace, label_selector, field_selector)
         async with asyncio.timeout(LIST_TIMEOUT_S), self._request(path) as body:
-            document = msgspec.json.decode(b"".join([piece async for piece in body]))
-        header = {"apiVersion": kind.api_version, "kind": kind.kind}
-        items: list[Object] = [header | item for item in document["items"]]
-        return ObjectList(items, document["metadata"]["resourceVersion"])
+            page = parse_page(b"".join([piece async for piece in body]))
+        return JsonList(page.items or (), page.metadata.resource_version)
 
     async def watch(
         self,
@@ -103,11 +101,8 @@ class ApiReader:
         path = _path(kind, namespace, label_selector, field_selector)
         query = f"watch=true&allowWatchBookmarks=true&resourceVersion={resource_version}"
         async with self._request(f"{path}{'&' if '?' in path else '?'}{query}") as body:
-            async for line in _lines(body):
-                event = msgspec.json.decode(line)
-                if event["type"] == "ERROR":
-                    raise ApiError.from_status(event["object"])
-                yield WatchEvent(event["type"], event["object"])
+            async for line in split_lines(body):
+                yield parse_event(line)
 
     @asynccontextmanager
     async def _request(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -175,15 +170,6 @@ async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> Asy
             if not piece:
                 return
             yield piece
-
-
-async def _lines(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    rest = b""
-    async for piece in body:
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            if line.strip():
-                yield line
 
 
 def _failure(status: int, body: bytes) -> ApiError:

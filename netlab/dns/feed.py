@@ -11,13 +11,12 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
-from netlab.api.core import Namespace, Service
+from netlab.api.core import Service
 from netlab.api.discovery import EndpointSlice
 from netlab.api.kinds import ENDPOINT_SLICE, NAMESPACE, SERVICE
 from netlab.api.meta import AnyObject
-from netlab.client.informer import Informer, wait_synced
-from netlab.client.interface import Client
-from netlab.clock import Clock
+from netlab.client.informer import wait_synced
+from netlab.client.informers import SharedInformers
 from netlab.dns.records import service_names
 from netlab.dns.table import AnswerTable
 
@@ -37,24 +36,21 @@ def _service_key(piece: EndpointSlice) -> Iterable[str]:
 class ZoneFeed:
     """Writes into the table's zone what the client's watches tell."""
 
-    def __init__(self, client: Client, clock: Clock, table: AnswerTable) -> None:
+    def __init__(self, informers: SharedInformers, table: AnswerTable) -> None:
         self._table = table
-        self._services: Informer[Service] = Informer(client, SERVICE, clock)
-        self._slices: Informer[EndpointSlice] = Informer(
-            client, ENDPOINT_SLICE, clock, index={SERVICE_INDEX: _service_key}
-        )
-        self._namespaces: Informer[Namespace] = Informer(client, NAMESPACE, clock)
+        self._informers = informers
+        self._services = informers.of(SERVICE)
+        self._slices = informers.of(ENDPOINT_SLICE, index={SERVICE_INDEX: _service_key})
+        self._namespaces = informers.of(NAMESPACE)
         self._services.on_change(self._service_changed)
         self._slices.on_change(self._slice_changed)
         self._namespaces.on_change(self._namespace_changed)
 
     async def run(self, on_synced: Synced) -> None:
         """Follow the watches until cancelled."""
-        informers = (self._services, self._slices, self._namespaces)
         async with asyncio.TaskGroup() as group:
-            for informer in informers:
-                group.create_task(informer.run())
-            await wait_synced(informers)
+            group.create_task(self._informers.run())
+            await wait_synced((self._services, self._slices, self._namespaces))
             self._table.synced = True
             self._table.clear()
             on_synced()

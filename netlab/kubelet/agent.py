@@ -21,12 +21,11 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from netlab.api.core import Service
-from netlab.api.kinds import POD, SERVICE
+from netlab.api.kinds import NODE, POD, SERVICE
 from netlab.api.pods import Pod
 from netlab.api.streams import NodeConnection
 from netlab.client.events import EventRecorder
-from netlab.client.informer import Informer
+from netlab.client.informers import SharedInformers
 from netlab.client.interface import Client
 from netlab.clock import Clock
 from netlab.config import LabConfig
@@ -66,10 +65,10 @@ which than this only wait for a processor."""
 class Kubelet:
     """The agent of one node.
 
-    network: the node's pod network; its ``setup`` is called here. netns: creates and removes named
-    network namespaces (``net.netns``). services: an informer of all Services that somebody else
-    runs; None makes an own one. pod_cidr: written into the Node when it is registered. labels:
-    added to the Node's own. resolv_conf: the node's resolver settings.
+    informers: those of the process; somebody else runs them. network: the node's pod network; its
+    ``setup`` is called here. netns: creates and removes named network namespaces (``net.netns``).
+    pod_cidr: written into the Node when it is registered. labels: added to the Node's own.
+    resolv_conf: the node's resolver settings.
 
     ``ready`` is set as long as the node is Ready; ``connection`` serves logs and exec.
     """
@@ -78,6 +77,7 @@ class Kubelet:
         self,
         *,
         client: Client,
+        informers: SharedInformers,
         runtime: ContainerRuntime,
         network: PodNetwork,
         netns: NetnsTable,
@@ -86,10 +86,8 @@ class Kubelet:
         node_name: str,
         pod_cidr: IPv4Network | None = None,
         labels: Mapping[str, str] | None = None,
-        services: Informer[Service] | None = None,
         resolv_conf: Path = Path("/etc/resolv.conf"),
     ) -> None:
-        self._own_services = services is None
         events = EventRecorder(client, clock, component="kubelet", host=node_name)
         self._parts = NodeParts(
             client=client,
@@ -100,15 +98,18 @@ class Kubelet:
             config=config,
             node_name=node_name,
             events=events,
-            services=services or Informer(client, SERVICE, clock),
+            services=informers.of(SERVICE),
             folders=NodeFolders.of_lab(config),
             inventory=Inventory(runtime),
             node_resolver=lambda: read_resolver(resolv_conf, sandbox=config.sandbox),
-            mounted=MountedObjects(client, clock, self._mounted_changed),
+            mounted=MountedObjects(informers, self._mounted_changed),
         )
-        self._pods = Informer(client, POD, clock, field_selector=f"spec.nodeName={node_name}")
+        self._pods = informers.of(POD, field_selector=f"spec.nodeName={node_name}")
         self._heartbeat = NodeHeartbeat(
-            self._parts, pod_cidr=pod_cidr or config.node_pod_cidr, labels=labels or {}
+            self._parts,
+            informers.of(NODE, field_selector=f"metadata.name={node_name}"),
+            pod_cidr=pod_cidr or config.node_pod_cidr,
+            labels=labels or {},
         )
         self._slots = asyncio.Semaphore(STARTS_PER_PROCESSOR * (os.cpu_count() or 1))
         self._workers: dict[str, PodWorker] = {}
@@ -129,10 +130,6 @@ class Kubelet:
             self._tasks = tasks
             tasks.create_task(self._parts.events.run())
             tasks.create_task(self._heartbeat.run())
-            if self._own_services:
-                tasks.create_task(self._parts.services.run())
-            tasks.create_task(self._pods.run())
-            tasks.create_task(self._parts.mounted.run())
             await asyncio.to_thread(ensure_place, self._parts.folders.in_memory)
             await self._set_up_network()
             await self._pods.synced.wait()

@@ -22,8 +22,8 @@ from pathlib import Path
 from netlab.api.core import Service
 from netlab.api.discovery import EndpointSlice
 from netlab.api.kinds import ENDPOINT_SLICE, SERVICE
-from netlab.client.informer import Informer, key_of, wait_synced
-from netlab.client.interface import Client
+from netlab.client.informer import key_of, wait_synced
+from netlab.client.informers import SharedInformers
 from netlab.clock import Clock
 from netlab.errors import NetlabError
 from netlab.net.conntrack import delete_flows, list_flows
@@ -77,15 +77,16 @@ def _service_of(endpoint_slice: EndpointSlice) -> Iterable[str]:
 class ProxyAgent:
     """kube-proxy for one node.
 
-    cluster_cidr: all nodes' pods: traffic from elsewhere to a cluster IP is masqueraded. netns: the
-    node's network namespace, None for the host's. record: told the previous value of each kernel
-    parameter before it is changed. tool: see ``net.iptables.Iptables``.
+    informers: somebody else runs them. cluster_cidr: all nodes' pods: traffic from elsewhere to a
+    cluster IP is masqueraded. netns: the node's network namespace, None for the host's. record:
+    told the previous value of each kernel parameter before it is changed. tool: see
+    ``net.iptables.Iptables``.
     ``synced`` is set after the first pass; ``last_sync`` tells of the latest.
     """
 
     def __init__(
         self,
-        client: Client,
+        informers: SharedInformers,
         *,
         node_name: str,
         node_ip: IPv4Address,
@@ -103,10 +104,8 @@ class ProxyAgent:
         self._iptables = Iptables(netns, tool=tool)
         self._kernel = KernelRules(self._iptables)
         self._health = HealthServer(netns, self.healthy)
-        self._services: Informer[Service] = Informer(client, SERVICE, clock)
-        self._slices: Informer[EndpointSlice] = Informer(
-            client, ENDPOINT_SLICE, clock, index={"service": _service_of}
-        )
+        self._services = informers.of(SERVICE)
+        self._slices = informers.of(ENDPOINT_SLICE, index={"service": _service_of})
         self._services.on_change(self._service_changed)
         self._slices.on_change(self._slice_changed)
         self._endpoints = 0
@@ -122,8 +121,6 @@ class ProxyAgent:
         """Write rules until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._services.run())
-                group.create_task(self._slices.run())
                 group.create_task(self._sync_loop())
                 group.create_task(self._guard_loop())
         finally:

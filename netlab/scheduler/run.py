@@ -30,10 +30,11 @@ from netlab.api.kinds import (
 )
 from netlab.api.meta import AnyObject
 from netlab.api.pods import Pod
-from netlab.api.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
+from netlab.api.storage import PersistentVolumeClaim
 from netlab.api.view import Object
 from netlab.client.events import EventRecorder
 from netlab.client.informer import Informer, Key, key_of, wait_synced
+from netlab.client.informers import SharedInformers
 from netlab.client.interface import Client
 from netlab.client.queue import WorkQueue
 from netlab.clock import Clock
@@ -52,26 +53,22 @@ WORKERS = 16
 SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
 """The annotation by which a claim learns on which node its first consumer will run."""
 
-_NODE_INDEX: Final = "node"
+_NODE_INDEX: Final = "node-that-holds"
 
 
 class Scheduler:
     """Binds pods to nodes. Run ``run()`` as a task; ``synced`` is set when it has seen all."""
 
-    def __init__(self, client: Client, clock: Clock) -> None:
+    def __init__(self, client: Client, informers: SharedInformers, clock: Clock) -> None:
         self._client = client
         self._clock = clock
         self._recorder = EventRecorder(client, clock, component=SCHEDULER_NAME)
         self._queue: WorkQueue[Key] = WorkQueue(clock)
-        self._pods: Informer[Pod] = Informer(
-            client, POD, clock, index={_NODE_INDEX: _node_that_holds}
-        )
-        self._nodes: Informer[Node] = Informer(client, NODE, clock)
-        self._claims: Informer[PersistentVolumeClaim] = Informer(
-            client, PERSISTENT_VOLUME_CLAIM, clock
-        )
-        self._volumes: Informer[PersistentVolume] = Informer(client, PERSISTENT_VOLUME, clock)
-        self._classes: Informer[StorageClass] = Informer(client, STORAGE_CLASS, clock)
+        self._pods = informers.of(POD, index={_NODE_INDEX: _node_that_holds})
+        self._nodes = informers.of(NODE)
+        self._claims = informers.of(PERSISTENT_VOLUME_CLAIM)
+        self._volumes = informers.of(PERSISTENT_VOLUME)
+        self._classes = informers.of(STORAGE_CLASS)
         self._context = Context(
             pods_on=self._pods_on,
             claim=self._claims.get,
@@ -100,8 +97,6 @@ class Scheduler:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._recorder.run())
-                for informer in self._informers:
-                    group.create_task(informer.run())
                 await wait_synced(self._informers)
                 self.synced.set()
                 for _ in range(WORKERS):

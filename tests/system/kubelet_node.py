@@ -23,6 +23,7 @@ from netlab.apiserver.auth.pki import ensure_pki
 from netlab.apiserver.bootstrap import ensure_system_objects
 from netlab.apiserver.local import LocalClient
 from netlab.apiserver.requests import UserInfo
+from netlab.client.informers import SharedInformers
 from netlab.clock import SystemClock
 from netlab.cni.plugin import PodNetwork
 from netlab.config import LabConfig
@@ -60,8 +61,10 @@ class Node:
             run_dir=config.run_dir, state_dir=config.state_dir, lab_name=config.name, clock=clock
         ) as runtime:
             self.runtime = runtime
+            informers = SharedInformers(self.client, clock)
             self.kubelet = Kubelet(
                 client=self.client,
+                informers=informers,
                 runtime=runtime,
                 network=network,
                 netns=netns,
@@ -69,6 +72,7 @@ class Node:
                 config=config,
                 node_name=config.node_name,
             )
+            informing = asyncio.create_task(informers.run())
             task = asyncio.create_task(self.kubelet.run())
             try:
                 async with asyncio.timeout(DEADLINE_S):
@@ -78,7 +82,8 @@ class Node:
                     task.result()
             finally:
                 task.cancel()
-                await asyncio.wait({task})
+                informing.cancel()
+                await asyncio.wait({task, informing})
                 network.close()
 
     async def create(self, name: str, script: str, **spec: Any) -> None:

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from netlab.api.kinds import POD
+from netlab.client.informers import SharedInformers
 from netlab.clock import SystemClock
 from netlab.command import run
 from netlab.kubelet.agent import Kubelet
@@ -179,6 +180,7 @@ async def test_stop_all_is_quick(node: Node) -> None:
         began = time.monotonic()
         other = Kubelet(
             client=node.client,
+            informers=SharedInformers(node.client, SystemClock()),
             runtime=runtime,
             network=kubelet._parts.network,
             netns=netns,

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from netlab.client.informers import SharedInformers
 from netlab.clock import SystemClock
 from netlab.net.iptables import Iptables
 from netlab.net.sysctl import read_sysctl
@@ -33,8 +34,9 @@ async def proxied(
 ) -> AsyncIterator[tuple[FakeClient, ProxyAgent]]:
     """A running kube-proxy on the node that has written the rules of the objects."""
     client = FakeClient(*objects)
+    informers = SharedInformers(client, SystemClock())
     agent = ProxyAgent(
-        client,  # type: ignore[arg-type]
+        informers,
         node_name="node0",
         node_ip=IPv4Address(NODE_IP),
         cluster_cidr=CLUSTER_CIDR,
@@ -42,15 +44,15 @@ async def proxied(
         clock=SystemClock(),
         tool=tool,
     )
-    task = asyncio.create_task(agent.run())
+    tasks = [asyncio.create_task(part.run()) for part in (informers, agent)]
     try:
         async with asyncio.timeout(10):
             await agent.synced.wait()
         yield client, agent
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def web(**spec: Any) -> dict[str, Any]:
@@ -249,8 +251,9 @@ async def test_restart_writes_only_what_differs(tmp_path: Path) -> None:
 async def test_sysctl_is_recorded(tmp_path: Path) -> None:
     told: list[tuple[str, str]] = []
     async with node_with_pods(tmp_path) as node:
+        informers = SharedInformers(FakeClient(), SystemClock())
         agent = ProxyAgent(
-            FakeClient(),  # type: ignore[arg-type]
+            informers,
             node_name="node0",
             node_ip=IPv4Address(NODE_IP),
             cluster_cidr=CLUSTER_CIDR,
@@ -258,11 +261,11 @@ async def test_sysctl_is_recorded(tmp_path: Path) -> None:
             clock=SystemClock(),
             record=lambda name, before: told.append((name, before)),
         )
-        task = asyncio.create_task(agent.run())
+        tasks = [asyncio.create_task(part.run()) for part in (informers, agent)]
         await agent.synced.wait()
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         assert told == [("net.ipv4.conf.all.route_localnet", "0")]
         assert await read_sysctl(node.netns, "net.ipv4.conf.all.route_localnet") == "1"
 

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-import msgspec
-
 from netlab.api import names
 from netlab.api.field_errors import (
     FieldError,
@@ -24,6 +22,7 @@ from netlab.api.pod_resources import container_requests
 from netlab.api.pods import PodSpec
 from netlab.api.quantities import format_quantity, parse_quantity
 from netlab.api.validation.numbers import NOT_NEGATIVE
+from netlab.errors import UnreadableError
 
 NameRule: TypeAlias = Callable[[str, str], list[FieldError]]
 """(name, path) -> errors."""
@@ -215,7 +214,7 @@ def _against_containers(
     errors = []
     try:
         together = container_requests(PodSpec.parse(dict(spec)))
-    except msgspec.ValidationError:
+    except UnreadableError:
         return []  # something that every container needs is missing, and told elsewhere
     for name, wanted in together.items():
         given = parse_quantity(requests.get(name, "0"))

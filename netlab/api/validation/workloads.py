@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
-
 from netlab.api import names
 from netlab.api.field_errors import (
     FieldError,
@@ -24,7 +22,7 @@ from netlab.api.validation.metadata import IMMUTABLE, validate_annotations, vali
 from netlab.api.validation.numbers import NOT_NEGATIVE, not_negative, one_of
 from netlab.api.validation.pod import validate_pod_spec
 from netlab.api.view import Object
-from netlab.errors import ApiError
+from netlab.errors import ApiError, UnreadableError
 
 _SELECTOR_OPERATORS: Final = ("In", "NotIn", "Exists", "DoesNotExist")
 
@@ -121,7 +119,7 @@ def _selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> b
         return True
     try:
         matcher = label_matcher(LabelSelector.parse(selector))
-    except (ApiError, msgspec.ValidationError):
+    except (ApiError, UnreadableError):
         return True
     return matcher.empty or matcher.matches(labels)
 

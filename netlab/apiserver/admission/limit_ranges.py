@@ -40,7 +40,7 @@ def set_default_amounts(attributes: Attributes) -> None:
 
 def _limit_ranges(attributes: Attributes) -> list[LimitRange]:
     found = attributes.all_of(LIMIT_RANGE, attributes.namespace)
-    return sorted(map(LimitRange.parse, found), key=lambda each: each.metadata.name)
+    return sorted(LimitRange.parse_readable(found), key=lambda each: each.metadata.name)
 
 
 def _fill(

@@ -21,7 +21,7 @@ def default_storage_class(attributes: Attributes) -> None:
     spec = attributes.object["spec"]
     if spec.get("storageClassName") is not None:
         return  # "" asks for a volume without a class
-    classes = [StorageClass.parse(found) for found in attributes.all_of(STORAGE_CLASS, "")]
+    classes = StorageClass.parse_readable(attributes.all_of(STORAGE_CLASS, ""))
     chosen = default_class(classes)
     if chosen is not None:
         spec["storageClassName"] = chosen.metadata.name

@@ -77,8 +77,10 @@ def usage_of(kind: Kind[Any], obj: Object) -> Amounts:
 def _pod_usage(pod: Object) -> Amounts:
     if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
         return {}
-    spec = PodSpec.parse(pod.get("spec") or {})
-    return _amounts_usage(pod_requests(spec), pod_limits(spec))
+    found = PodSpec.parse_readable([pod.get("spec") or {}])
+    if not found:
+        return {"pods": _ONE}  # one that cannot be read counts, but nobody knows its amounts
+    return _amounts_usage(pod_requests(found[0]), pod_limits(found[0]))
 
 
 def _amounts_usage(requests: Amounts, limits: Amounts) -> Amounts:
@@ -177,9 +179,9 @@ class Quotas:
 
     def _learn(self, quota: Object) -> None:
         metadata = quota["metadata"]
-        spec = ResourceQuotaSpec.parse(quota.get("spec") or {})
-        if self._specs is not None:
-            self._specs.setdefault(metadata["namespace"], {})[metadata["name"]] = spec
+        found = ResourceQuotaSpec.parse_readable([quota.get("spec") or {}])
+        if self._specs is not None and found:
+            self._specs.setdefault(metadata["namespace"], {})[metadata["name"]] = found[0]
 
     def _total(self, namespace: str, selector: Selector) -> Amounts:
         totals = self._totals.setdefault(namespace, {})

@@ -19,7 +19,13 @@ from netlab.api.core import Node
 from netlab.api.kinds import LEASE, NODE
 from netlab.api.view import Object
 from netlab.client.informer import Informer
-from netlab.errors import ApiError, NetlabError, is_already_exists, is_not_found
+from netlab.errors import (
+    ApiError,
+    NetlabError,
+    UnreadableError,
+    is_already_exists,
+    is_not_found,
+)
 from netlab.kubelet.node.machine import read_machine, read_pressure
 from netlab.kubelet.node.objects import (
     LEASE_NAMESPACE,
@@ -46,11 +52,15 @@ JITTER = 0.2
 
 
 class NodeHeartbeat:
-    """The Node object of one agent. ``ready`` is set while the API server has it as Ready."""
+    """The Node object of one agent. ``ready`` is set while the API server has it as Ready.
+
+    shown: the informer of this one Node; somebody else runs it.
+    """
 
     def __init__(
         self,
         parts: NodeParts,
+        shown: Informer[Node],
         *,
         pod_cidr: IPv4Network | None,
         labels: Mapping[str, str],
@@ -59,9 +69,7 @@ class NodeHeartbeat:
         self._pod_cidr = pod_cidr
         self._labels = labels
         self._node: Node | None = None
-        self._shown = Informer(
-            parts.client, NODE, parts.clock, field_selector=f"metadata.name={parts.node_name}"
-        )
+        self._shown = shown
         self._written_at_s: float | None = None
         self._problems: tuple[str, ...] = ("container runtime network not ready",)
         self._changed = asyncio.Event()
@@ -83,7 +91,6 @@ class NodeHeartbeat:
         """Register, then write status and Lease until cancelled."""
         self._shown.on_change(self._node_changed)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._shown.run())
             tasks.create_task(self._run_status())
             tasks.create_task(self._run_lease())
 
@@ -137,7 +144,7 @@ class NodeHeartbeat:
         if known is not None:
             log.warning("node %s was deleted by somebody: registered again", name)
         node = await self._take_over(node, facts)
-        self._node, self._written_at_s = Node.parse(node), None
+        self._node, self._written_at_s = _readable(node), None
         self._known.set()
         self._tell("Starting", "Starting kubelet.")
         return node
@@ -204,7 +211,7 @@ class NodeHeartbeat:
             patch = node_patch(shown, status)
             node = await client.patch(NODE, None, facts.name, patch, subresource="status")
             self._written_at_s = now_s
-        self._node = Node.parse(node)
+        self._node = _readable(node)
         if not is_ready(node):
             self.ready.clear()
         elif not self.ready.is_set():
@@ -237,6 +244,15 @@ class NodeHeartbeat:
             if not is_not_found(error):
                 raise
             await client.create(LEASE, LEASE_NAMESPACE, lease)
+
+
+def _readable(node: Object) -> Node:
+    """Return the view; without its status when that cannot be read, for it is written anew."""
+    try:
+        return Node.parse(node)
+    except UnreadableError as error:
+        log.warning("%s", error)
+        return Node.parse({**node, "status": {}})
 
 
 class Trouble:

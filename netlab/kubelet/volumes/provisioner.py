@@ -35,7 +35,8 @@ from netlab.api.storage_marks import (
 from netlab.api.view import Object
 from netlab.api.volume_match import storage_amount
 from netlab.client.events import EventRecorder
-from netlab.client.informer import Informer, wait_synced
+from netlab.client.informer import wait_synced
+from netlab.client.informers import SharedInformers
 from netlab.client.interface import Client
 from netlab.client.queue import WorkQueue
 from netlab.clock import Clock
@@ -61,6 +62,7 @@ class LocalPathProvisioner:
         self,
         *,
         client: Client,
+        informers: SharedInformers,
         clock: Clock,
         folder: Path,
         node_name: str,
@@ -72,9 +74,9 @@ class LocalPathProvisioner:
         self._takes_immediate = takes_immediate
         self._events = EventRecorder(client, clock, component=LOCAL_PATH, host=node_name)
         self._queue: WorkQueue[tuple[str, str, str]] = WorkQueue(clock)
-        self._claims = Informer(client, PERSISTENT_VOLUME_CLAIM, clock)
-        self._volumes = Informer(client, PERSISTENT_VOLUME, clock)
-        self._classes = Informer(client, STORAGE_CLASS, clock)
+        self._claims = informers.of(PERSISTENT_VOLUME_CLAIM)
+        self._volumes = informers.of(PERSISTENT_VOLUME)
+        self._classes = informers.of(STORAGE_CLASS)
         self._claims.on_change(self._claim_changed)
         self._volumes.on_change(self._volume_changed)
 
@@ -84,8 +86,6 @@ class LocalPathProvisioner:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._events.run())
-                for informer in informers:
-                    tasks.create_task(informer.run())
                 await wait_synced(informers)
                 await self._work()
         finally:

@@ -5,20 +5,18 @@ this node shows, ended with the last of them, and none for what is immutable. Th
 again once a minute; here the watch itself wakes the pod, so that a change is in the files within a
 fraction of a second.
 
-Rules for callers: ``run`` is one task for as long as the node runs; ``follow`` after each reading
-of the objects, ``forget`` when the pod is gone. Both may be called before ``run``.
+Rules for callers: ``follow`` after each reading of the objects, ``forget`` when the pod is gone.
+The watches are the process's shared informers, which somebody else runs.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from netlab.api.kinds import Kind
-from netlab.client.informer import Informer
-from netlab.client.interface import Client
-from netlab.clock import Clock
+from netlab.client.informer import Handler, Informer
+from netlab.client.informers import SharedInformers
 
 ObjectKey: TypeAlias = tuple[Kind[Any], str, str]
 """(kind, namespace, name)."""
@@ -31,24 +29,11 @@ class MountedObjects:
     read.
     """
 
-    def __init__(self, client: Client, clock: Clock, on_change: Callable[[str], None]) -> None:
-        self._client = client
-        self._clock = clock
+    def __init__(self, informers: SharedInformers, on_change: Callable[[str], None]) -> None:
+        self._informers = informers
         self._on_change = on_change
         self._read: dict[str, dict[ObjectKey, str]] = {}
-        self._watches: dict[ObjectKey, tuple[Informer[Any], asyncio.Task[None] | None]] = {}
-        self._tasks: asyncio.TaskGroup | None = None
-
-    async def run(self) -> None:
-        """Watch until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            for key, (informer, _) in list(self._watches.items()):
-                self._watches[key] = (informer, tasks.create_task(informer.run()))
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self._tasks = None
+        self._watches: dict[ObjectKey, tuple[Informer[Any], Handler[Any]]] = {}
 
     def follow(self, uid: str, read: Mapping[ObjectKey, str]) -> None:
         """Note what the pod has read: versions by object, "" where there was none."""
@@ -72,16 +57,13 @@ class MountedObjects:
 
     def _start(self, key: ObjectKey) -> None:
         kind, namespace, name = key
-        informer: Informer[Any] = Informer(
-            self._client,
-            kind,
-            self._clock,
-            namespace=namespace,
-            field_selector=f"metadata.name={name}",
-        )
-        informer.on_change(lambda old, new: self._changed(key))
-        task = None if self._tasks is None else self._tasks.create_task(informer.run())
-        self._watches[key] = (informer, task)
+        informer: Informer[Any] = self._informers.borrow(kind, namespace=namespace, name=name)
+
+        def changed(old: Any, new: Any) -> None:
+            self._changed(key)
+
+        self._watches[key] = (informer, changed)
+        informer.on_change(changed)
 
     def _changed(self, key: ObjectKey) -> None:
         for uid in list(self._read):
@@ -103,6 +85,10 @@ class MountedObjects:
         used = {key for read in self._read.values() for key in read}
         for key in candidates:
             if key not in used and key in self._watches:
-                _, task = self._watches.pop(key)
-                if task is not None:
-                    task.cancel()
+                self._stop(key)
+
+    def _stop(self, key: ObjectKey) -> None:
+        kind, namespace, name = key
+        informer, handler = self._watches.pop(key)
+        informer.off_change(handler)
+        self._informers.release(kind, namespace=namespace, name=name)

@@ -53,7 +53,7 @@ async def test_subresources(client, lab):
     assert answer["status"]["token"]
 
 
-async def test_a_watch_goes_on_when_the_server_ends_it(client, lab, monkeypatch):
+async def test_a_watch_goes_on_from_its_last_bookmark(client, lab, monkeypatch):
     monkeypatch.setattr("netlab.client.https.WATCH_TIMEOUT_S", 1)
     version = (await client.list(CONFIG_MAP)).resource_version
     await lab.local.create(CONFIG_MAP, "default", config_map("early"))
@@ -61,10 +61,11 @@ async def test_a_watch_goes_on_when_the_server_ends_it(client, lab, monkeypatch)
     async with asyncio.timeout(10):
         async for event in client.watch(CONFIG_MAP, resource_version=version):
             seen.append((event.type, event.object["metadata"].get("name")))
-            if event.type == "BOOKMARK":
-                await lab.local.create(CONFIG_MAP, "default", config_map("late"))
-            elif seen[-1] != ("ADDED", "early") or len(seen) > 1:
-                break
+            version = event.object["metadata"]["resourceVersion"]
+        await lab.local.create(CONFIG_MAP, "default", config_map("late"))
+        async for event in client.watch(CONFIG_MAP, resource_version=version):
+            seen.append((event.type, event.object["metadata"].get("name")))
+            break
     assert seen == [("ADDED", "early"), ("BOOKMARK", None), ("ADDED", "late")]
 
 

@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from netlab.api.kinds import BY_KIND, NAMESPACE, POD, Kind
 from netlab.api.view import Object
-from netlab.client.interface import ObjectList, Propagation, WatchEvent
+from netlab.client.informers import SharedInformers
+from netlab.client.interface import JsonList, ObjectList, Propagation, WatchEvent
 from netlab.clock import FakeClock
 from netlab.controllers.run import ControllerManager
 from netlab.errors import ApiError
@@ -111,7 +113,7 @@ class FakeApi:
             del self.objects[key]
         else:
             self.objects[key] = obj
-        told = WatchEvent(event, copy.deepcopy(obj))
+        told = WatchEvent(event, msgspec.json.encode(obj))
         if self.held is not None:
             self.held.append((kind.plural, told))
         else:
@@ -147,6 +149,12 @@ class FakeApi:
             if key[0] == kind.plural and (namespace is None or key[1] == namespace)
         ]
         return ObjectList(items, str(self._version))
+
+    async def list_json(
+        self, kind: Kind[Any], namespace: str | None = None, **selectors: str
+    ) -> JsonList:
+        found = await self.list(kind, namespace, **selectors)
+        return JsonList([msgspec.json.encode(o) for o in found.items], found.resource_version)
 
     async def watch(
         self,
@@ -285,7 +293,8 @@ class Cluster:
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.api = FakeApi(clock)
-        self.manager = ControllerManager(self.api, clock, ca_pem="CA")
+        self.informers = SharedInformers(self.api, clock)
+        self.manager = ControllerManager(self.api, self.informers, clock, ca_pem="CA")
         self.settle = settle
 
     def namespace(self, name: str) -> Object:
@@ -334,13 +343,14 @@ def clusters(clock: FakeClock) -> Any:
                 "status": {"conditions": [{"type": "Ready", "status": "True"}]},
             }
         )
-        task = asyncio.create_task(cluster.manager.run())
+        tasks = [asyncio.create_task(part.run()) for part in (cluster.informers, cluster.manager)]
         await settle()
         try:
             yield cluster
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     return start
 

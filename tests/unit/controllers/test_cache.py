@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from netlab.api.kinds import POD
+from netlab.client.informer import Informer
 from netlab.client.interface import Client
 from netlab.clock import FakeClock
 from netlab.controllers.cache import MAX_AGE_S, Cache
@@ -24,11 +26,11 @@ def pod(version: int, *, uid: str = "u1", app: str = "web") -> dict[str, Any]:
 def cache(clock: FakeClock) -> Cache[Any]:
     client: Any = None
     typed: Client = client
-    return Cache(typed, POD, clock, INDEX)
+    return Cache(Informer(typed, POD, clock), clock, INDEX)
 
 
 def show(cache: Cache[Any], event: str, obj: dict[str, Any]) -> None:
-    cache.informer._apply(event, obj)
+    cache.informer._apply(event, msgspec.json.encode(obj))
 
 
 def versions(cache: Cache[Any]) -> list[str]:

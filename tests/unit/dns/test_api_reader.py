@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import dns.message
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from netlab.api.kinds import SERVICE
+from netlab.client.informers import SharedInformers
 from netlab.clock import SystemClock
 from netlab.dns.api_reader import ApiAddress, ApiReader
 from netlab.dns.feed import ZoneFeed
@@ -152,11 +154,11 @@ def service(version: int, address: str = "10.96.0.20") -> dict[str, Any]:
     }
 
 
-async def test_a_list_has_the_kinds_that_its_items_leave_out(api: TinyApi) -> None:
+async def test_a_list_hands_out_its_items_as_they_came(api: TinyApi) -> None:
     api.items["services"] = [service(3)]
-    listed = await reader(api).list(SERVICE, "default", label_selector="app in (a, b)")
+    listed = await reader(api).list_json(SERVICE, "default", label_selector="app in (a, b)")
     assert listed.resource_version == "10"
-    assert (listed.items[0]["kind"], listed.items[0]["apiVersion"]) == ("Service", "v1")
+    assert [msgspec.json.decode(item) for item in listed.items] == [service(3)]
     path = "/api/v1/namespaces/default/services?labelSelector=app%20in%20%28a%2C%20b%29"
     assert path in api.requests[0]
 
@@ -187,12 +189,12 @@ async def test_an_expired_watch_raises_the_status(api: TinyApi) -> None:
 async def test_refusals_and_absence(api: TinyApi, pki: Path) -> None:
     (pki / "wrong").write_text("wrong")
     with pytest.raises(ApiError) as caught:
-        await reader(api, "wrong").list(SERVICE)
+        await reader(api, "wrong").list_json(SERVICE)
     assert caught.value.code == 401
     (pki / "wrong").unlink()
     gone = ApiReader(ApiAddress(HOST, 1, pki / "ca.crt", pki / "token"))
     with pytest.raises(OSError):
-        await gone.list(SERVICE)
+        await gone.list_json(SERVICE)
 
 
 async def answered(table: AnswerTable, address: str) -> None:
@@ -215,7 +217,9 @@ async def test_the_feed_follows_and_survives_a_restart_of_the_server(
     table = AnswerTable(Zone("cluster.local"))
     synced = asyncio.Event()
     client: Any = reader(api)
-    feed = asyncio.create_task(ZoneFeed(client, SystemClock(), table).run(synced.set))
+    feed = asyncio.create_task(
+        ZoneFeed(SharedInformers(client, SystemClock()), table).run(synced.set)
+    )
     try:
         async with asyncio.timeout(5):
             await synced.wait()
@@ -225,8 +229,8 @@ async def test_the_feed_follows_and_survives_a_restart_of_the_server(
         await api.stop()
         await asyncio.sleep(0)
         await answered(table, "10.96.0.21")  # from what it knows
-        api.items["services"] = [service(20, "10.96.0.22")]
         api.events.clear()
+        api.tell("services", "MODIFIED", service(20, "10.96.0.22"))
         await api.start()
         await answered(table, "10.96.0.22")
     finally:

@@ -13,12 +13,14 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from netlab.api.kinds import BY_KIND, EVENT, NAMESPACE, POD, Kind
 from netlab.api.pods import Pod
 from netlab.api.view import Object
-from netlab.client.interface import ObjectList, WatchEvent
+from netlab.client.informers import SharedInformers
+from netlab.client.interface import JsonList, ObjectList, WatchEvent
 from netlab.clock import FakeClock
 from netlab.cni.host_ports import HostPort
 from netlab.config import LabConfig
@@ -73,7 +75,7 @@ class FakeApi:
     def _tell(self, kind: Kind[Any], event_type: str, obj: Object) -> None:
         for watched, queue in self.watchers:
             if watched is kind:
-                queue.put_nowait(WatchEvent(event_type, copy.deepcopy(obj)))
+                queue.put_nowait(WatchEvent(event_type, msgspec.json.encode(obj)))
 
     def _store(self, kind: Kind[Any], obj: Object, event_type: str) -> Object:
         obj["metadata"]["resourceVersion"] = str(next(self._versions))
@@ -101,6 +103,12 @@ class FakeApi:
     ) -> ObjectList:
         items = [copy.deepcopy(o) for k, o in sorted(self.objects.items()) if k[0] == kind.plural]
         return ObjectList(items, "0")
+
+    async def list_json(
+        self, kind: Kind[Any], namespace: str | None = None, **selectors: str
+    ) -> JsonList:
+        found = await self.list(kind, namespace, **selectors)
+        return JsonList([msgspec.json.encode(o) for o in found.items], found.resource_version)
 
     async def watch(
         self, kind: Kind[Any], namespace: str | None = None, **_: Any
@@ -479,8 +487,10 @@ class World:
     def new_kubelet(self) -> Kubelet:
         resolv_conf = self.root / "resolv.conf"
         resolv_conf.write_text("search example.org\nnameserver 192.0.2.53\n")
+        self.informers = SharedInformers(self.api, self.clock)
         return Kubelet(
             client=self.api,
+            informers=self.informers,
             runtime=self.runtime,
             network=self.network,
             netns=self.netns,
@@ -493,6 +503,7 @@ class World:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run the agent; cancelling it is what a stopped daemon does."""
+        informing = asyncio.create_task(self.informers.run())
         task = asyncio.create_task(self.kubelet.run())
         await self.settle()
         try:
@@ -502,7 +513,8 @@ class World:
                 task.result()
         finally:
             task.cancel()
-            await asyncio.wait({task})
+            informing.cancel()
+            await asyncio.wait({task, informing})
         self.api.watchers.clear()
 
     async def settle(self) -> None:

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
+
 from netlab.api.kinds import BY_KIND, Kind
-from netlab.client.interface import ObjectList, WatchEvent
+from netlab.client.interface import JsonList, ObjectList, WatchEvent
 
 
 class FakeClient:
@@ -42,11 +44,17 @@ class FakeClient:
     def _tell(self, event: str, obj: dict[str, Any]) -> None:
         for kind, queue in self._watches:
             if kind == obj["kind"]:
-                queue.put_nowait(WatchEvent(event, obj))
+                queue.put_nowait(WatchEvent(event, msgspec.json.encode(obj)))
 
     async def list(self, kind: Kind[Any], namespace: str | None = None, **_: Any) -> ObjectList:
         items = [obj for key, obj in sorted(self._objects.items()) if key[0] == kind.kind]
         return ObjectList(items, str(self._version))
+
+    async def list_json(
+        self, kind: Kind[Any], namespace: str | None = None, **selectors: str
+    ) -> JsonList:
+        found = await self.list(kind, namespace, **selectors)
+        return JsonList([msgspec.json.encode(o) for o in found.items], found.resource_version)
 
     async def watch(
         self, kind: Kind[Any], namespace: str | None = None, **_: Any

@@ -14,12 +14,13 @@ from netlab.apiserver.bootstrap import ensure_system_objects
 from netlab.apiserver.local import LocalClient
 from netlab.apiserver.registry import Registry
 from netlab.apiserver.requests import UserInfo
+from netlab.client.informers import SharedInformers
 from netlab.client.interface import Client
 from netlab.clock import SystemClock
 from netlab.config import LabConfig
 from netlab.controllers.run import ControllerManager
 from netlab.scheduler.run import Scheduler
-from netlab.store.store import open_store
+from netlab.store.store import Store, open_store
 
 
 async def eventually(check: Callable[[], Any], timeout_s: float = 5.0) -> Any:
@@ -44,11 +45,14 @@ def node(name: str, ready: str = "True", **spec: Any) -> dict[str, Any]:
 
 
 class Lab:
-    """What a test works with."""
+    """What a test works with: the registry on its store, and the components at work on it."""
 
-    def __init__(self, client: Client) -> None:
-        self.client = client
+    def __init__(self, store: Store, registry: Registry) -> None:
+        self.store = store
+        user = UserInfo(name="system:admin", groups=("system:masters",))
+        self.client: Client = LocalClient(registry, user)
         self.eventually = eventually
+        self.tasks: list[asyncio.Task[None]] = []
 
     async def add_node(self, obj: dict[str, Any]) -> None:
         await self.client.create(NODE, None, obj)
@@ -56,26 +60,37 @@ class Lab:
             NODE, None, obj["metadata"]["name"], {"status": obj["status"]}, subresource="status"
         )
 
+    async def start(self) -> None:
+        """Start controllers and scheduler, and wait until they work."""
+        clock = SystemClock()
+        informers = SharedInformers.recording(self.client, clock, component="netlab")
+        manager = ControllerManager(self.client, informers, clock, ca_pem="CA")
+        scheduler = Scheduler(self.client, informers, clock)
+        self.tasks = [asyncio.create_task(part.run()) for part in (informers, manager, scheduler)]
+        await manager.synced.wait()
+        await scheduler.synced.wait()
+
+    async def stop(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def restart(self) -> None:
+        await self.stop()
+        await self.start()
+
 
 @pytest.fixture
 async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    config, clock = LabConfig(), SystemClock()
+    config = LabConfig()
     async with open_store(tmp_path / "store.db") as store:
-        registry = Registry(store, config, clock)
-        user = UserInfo(name="system:admin", groups=("system:masters",))
-        client = LocalClient(registry, user)
-        await ensure_system_objects(client, config)
-        manager = ControllerManager(client, clock, ca_pem="CA")
-        scheduler = Scheduler(client, clock)
-        tasks = [asyncio.create_task(manager.run()), asyncio.create_task(scheduler.run())]
-        await manager.synced.wait()
-        await scheduler.synced.wait()
+        lab = Lab(store, Registry(store, config, SystemClock()))
+        await ensure_system_objects(lab.client, config)
+        await lab.start()
         try:
-            yield Lab(client)
+            yield lab
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await lab.stop()
 
 
 @pytest.fixture

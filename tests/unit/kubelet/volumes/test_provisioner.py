@@ -49,15 +49,22 @@ async def provisioning(world: Any, folder: Path, **more: Any) -> AsyncIterator[A
     }
     await world.api.create(STORAGE_CLASS, None, body)
     provisioner = LocalPathProvisioner(
-        client=world.api, clock=world.clock, folder=folder, node_name="node0", **more
+        client=world.api,
+        informers=world.informers,
+        clock=world.clock,
+        folder=folder,
+        node_name="node0",
+        **more,
     )
+    informing = asyncio.create_task(world.informers.run())
     task = asyncio.create_task(provisioner.run())
     await settle()
     try:
         yield world.api
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        informing.cancel()
+        await asyncio.gather(task, informing, return_exceptions=True)
 
 
 def volumes(api: Any) -> list[Object]:

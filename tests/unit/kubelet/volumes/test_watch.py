@@ -32,9 +32,9 @@ async def put(world: Any, color: str) -> str:
 async def test_a_change_wakes_those_who_show_the_object(world: Any) -> None:
     woken: list[str] = []
     version = await put(world, "red")
-    objects = MountedObjects(world.api, world.clock, woken.append)
+    objects = MountedObjects(world.informers, woken.append)
     objects.follow("one", {SETTINGS: version})
-    task = asyncio.create_task(objects.run())
+    task = asyncio.create_task(world.informers.run())
     objects.follow("two", {SETTINGS: version, PASSWORD: ""})
     await settle()
     assert woken == []
@@ -49,8 +49,8 @@ async def test_a_change_wakes_those_who_show_the_object(world: Any) -> None:
 
 
 async def test_a_watch_ends_with_the_last_who_shows_the_object(world: Any) -> None:
-    objects = MountedObjects(world.api, world.clock, lambda uid: None)
-    task = asyncio.create_task(objects.run())
+    objects = MountedObjects(world.informers, lambda uid: None)
+    task = asyncio.create_task(world.informers.run())
     await settle()
     objects.follow("one", {SETTINGS: "", PASSWORD: ""})
     objects.follow("two", {SETTINGS: ""})
@@ -70,8 +70,8 @@ async def test_a_watch_ends_with_the_last_who_shows_the_object(world: Any) -> No
 
 async def test_an_object_that_was_missing_is_told_when_it_comes(world: Any) -> None:
     woken: list[str] = []
-    objects = MountedObjects(world.api, world.clock, woken.append)
-    task = asyncio.create_task(objects.run())
+    objects = MountedObjects(world.informers, woken.append)
+    task = asyncio.create_task(world.informers.run())
     objects.follow("one", {SETTINGS: ""})
     await settle()
     assert woken == []
