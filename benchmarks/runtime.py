@@ -19,6 +19,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -43,7 +44,7 @@ class Bench:
     def __init__(self, samples: int) -> None:
         self.samples = samples
         self.name = f"bench{secrets.token_hex(3)}"
-        self.base = Path("/var/tmp") / self.name
+        self.base = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir="/var/tmp"))
         self.netns = Path("/run/netns") / self.name
         self.measured: Samples = {}
 

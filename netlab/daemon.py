@@ -334,6 +334,8 @@ def main() -> None:
         level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
     )
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # whatever the caller's is: containers must read what is made for them, nobody else may write
+    os.umask(0o022)
     progress = Progress(int(sys.argv[2]) if len(sys.argv) > 2 else None)
     try:
         config = decode_config(Path(sys.argv[1]).read_bytes())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 
 from netlab.client.kubeconfig import config_paths, load_config, parse_config
@@ -12,7 +11,7 @@ from netlab.kubectl.output.rows import new_writer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from typing import Any
 
     from netlab.kubectl.flags import Parsed
@@ -56,8 +55,7 @@ def _use_context(session: Session, parsed: Parsed) -> int:
     explicit = parsed["kubeconfig"] or ""
     if name not in load_config(explicit)["contexts"]:
         raise UsageError(f'no context exists with the name: "{name}"')
-    with _editing(explicit, "") as config:
-        config["current-context"] = name
+    _edit(explicit, "", lambda config: config.update({"current-context": name}))
     session.print(f'Switched to context "{name}".')
     return 0
 
@@ -72,16 +70,21 @@ def _set_context(session: Session, parsed: Parsed) -> int:
         name = parsed.args[0]
     else:
         raise HintedUsageError(f"Unexpected args: [{' '.join(parsed.args)}]")
-    with _editing(explicit, name) as config:
-        entries = config.setdefault("contexts", [])
+    done = "modified"
+
+    def change(config: dict[str, Any]) -> None:
+        nonlocal done
+        entries = config["contexts"] = config.get("contexts") or []
         entry = next((each for each in entries if each.get("name") == name), None)
-        done = "modified" if entry else "created"
         if entry is None:
+            done = "created"
             entry = {"name": name, "context": {}}
             entries.append(entry)
         for field in ("namespace", "cluster", "user"):
             if parsed.has(field):
                 entry["context"][field] = parsed[field]
+
+    _edit(explicit, name, change)
     session.print(f'Context "{name}" {done}.')
     return 0
 
@@ -125,26 +128,24 @@ def _hide(entry: dict[str, Any], *, raw: bool) -> dict[str, Any]:
     return {key: hidden.get(key, value) if value else value for key, value in entry.items()}
 
 
-@contextmanager
-def _editing(explicit: str, context: str) -> Iterator[dict[str, Any]]:
-    """Give the content of the file to change, and write it back afterwards.
+def _edit(explicit: str, context: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """Let ``change`` change the content of the file, and write it back.
 
     That file is the one that has the context, else the first that exists.
     """
-    from netlab.client.kubeconfig_file import locked_kubeconfig, replace_kubeconfig
+    from netlab.client.kubeconfig_file import change_kubeconfig
     from netlab.kubectl.output.goyaml import to_yaml
 
     path = _file_to_change(explicit, context)
-    try:
-        with locked_kubeconfig(path):
-            config = _content(path)
-            yield config
-            config.setdefault("apiVersion", "v1")
-            config.setdefault("kind", "Config")
-            mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-            replace_kubeconfig(path, to_yaml(config), mode=mode)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {(error.strerror or '').lower()}") from error
+
+    def rewrite(data: bytes | None) -> bytes:
+        config = parse_config((data or b"").decode(errors="replace"), str(path))
+        change(config)
+        config.setdefault("apiVersion", "v1")
+        config.setdefault("kind", "Config")
+        return to_yaml(config).encode()
+
+    change_kubeconfig(path, rewrite)
 
 
 def _file_to_change(explicit: str, context: str) -> Path:

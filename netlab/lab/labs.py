@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,9 @@ from netlab.config import RUN_ROOT, STATE_ROOT, LabConfig, decode_config, encode
 from netlab.errors import HostError, UsageError
 from netlab.lab.ledger import Ledger
 from netlab.locks import locked_folder
+
+PUBLIC, PRIVATE = 0o755, 0o700
+"""Modes of folders: everybody may see the names of labs, only root their keys."""
 
 
 def known_labs() -> Iterator[str]:
@@ -24,7 +29,7 @@ def known_labs() -> Iterator[str]:
 @contextlib.contextmanager
 def one_at_a_time() -> Iterator[None]:
     """Hold the machine-wide lock under which names and ports are chosen and settings saved."""
-    RUN_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
+    ensure_folder(RUN_ROOT, PUBLIC)
     with locked_folder(RUN_ROOT):
         yield
 
@@ -38,15 +43,44 @@ def ports_taken() -> set[int]:
     return ports
 
 
+def make_folders(config: LabConfig) -> None:
+    """Make the lab's folders where they are missing; what lies in them is root's only.
+
+    Raises: HostError when one of them is somebody else's, or no folder.
+    """
+    for folder, mode in (
+        (STATE_ROOT, PUBLIC),
+        (config.state_dir.parent, PUBLIC),
+        (config.state_dir, PRIVATE),
+        (RUN_ROOT, PUBLIC),
+        (config.run_dir, PRIVATE),
+    ):
+        ensure_folder(folder, mode)
+
+
+def ensure_folder(folder: Path, mode: int) -> None:
+    """Make a folder that nobody else can write to, whatever the umask; its parent exists.
+
+    Raises: HostError when something else is there, or a folder of another user.
+    """
+    try:
+        folder.mkdir(mode)
+        folder.chmod(mode)
+    except FileExistsError:
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise HostError(f"{folder}: not a folder of root's; move it away") from None
+        if found.st_mode & 0o022:
+            folder.chmod(mode)
+
+
 def config_path(name: str) -> Path:
     """Return where a lab's settings are kept."""
     return LabConfig(name=name).state_dir / "config.json"
 
 
 def save_config(config: LabConfig) -> None:
-    """Write a lab's settings, in one step, and make its folders (0700: keys lie in them)."""
-    config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    config.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Write a lab's settings, in one step; its folders are there."""
     temporary = config_path(config.name).with_suffix(".new")
     temporary.write_bytes(encode_config(config))
     temporary.rename(config_path(config.name))

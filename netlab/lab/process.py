@@ -49,7 +49,7 @@ def take_lock(config: LabConfig) -> int:
 
     Raises: HostError when another daemon of that name holds it.
     """
-    RUN_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
+    RUN_ROOT.mkdir(mode=0o755, exist_ok=True)
     descriptor = os.open(lock_path(config.name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -68,7 +68,7 @@ def no_daemon(config: LabConfig) -> Iterator[None]:
 
     Raises: HostError when one has just begun to.
     """
-    RUN_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
+    RUN_ROOT.mkdir(mode=0o755, exist_ok=True)
     descriptor = os.open(lock_path(config.name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

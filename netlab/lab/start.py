@@ -13,7 +13,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,14 +20,17 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from netlab.client.kubeconfig_file import kubeconfig_paths, merge_context
-from netlab.config import DEFAULT_NAME, LabConfig
+from netlab.config import DEFAULT_NAME, STATE_ROOT, LabConfig
 from netlab.errors import HostError, NetlabError, UsageError
 from netlab.lab.facts import quick_facts
 from netlab.lab.labs import (
+    PRIVATE,
     config_path,
+    ensure_folder,
     known_labs,
     kubeconfig_ledger,
     load_config,
+    make_folders,
     one_at_a_time,
     ports_taken,
     save_config,
@@ -38,6 +40,9 @@ from netlab.lab.process import is_locked, running_daemon, runs_elsewhere
 from netlab.lab.progress import Report, read_reports
 from netlab.lab.settings import with_port
 from netlab.lab.teardown import remove_lab
+
+FAILED = STATE_ROOT / "failed"
+"""Where the logs of labs that could not be started are kept; the lab itself is removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ def start_lab(wanted: LabConfig, *, port_chosen: bool, tell: Tell) -> Started:
         findings = check_host(config, facts)
         # the routes of a lab that is up are the lab's own
         _stop_at_failure(f for f in findings if not (known and f.subject == "addresses"))
+        make_folders(config)
         if known is None:
             save_config(config)
     if is_locked(config.name):
@@ -181,8 +187,9 @@ def _last_line(path: Path) -> str:
 
 def _give_up(config: LabConfig) -> Path:
     """Remove what a failed start left; return where its log was put."""
-    kept = Path(tempfile.gettempdir()) / f"netlab-{config.name}.log"
-    shutil.copy(_log_path(config), kept)
+    ensure_folder(FAILED, PRIVATE)
+    kept = FAILED / f"{config.name}.log"
+    shutil.copyfile(_log_path(config), kept)
     remove_lab(config)
     return kept
 

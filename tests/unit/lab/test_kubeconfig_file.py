@@ -5,10 +5,10 @@ import pytest
 import yaml
 
 from netlab.client.kubeconfig_file import (
+    change_kubeconfig,
     kubeconfig_paths,
     merge_context,
     remove_context,
-    replace_kubeconfig,
 )
 from netlab.errors import UsageError
 
@@ -79,6 +79,38 @@ def test_the_variable_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kubeconfig_paths() == [Path("/a/one")]
 
 
+def test_a_variable_without_a_path_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", ":")
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    assert kubeconfig_paths() == [Path("/home/me/.kube/config")]
+
+
+def test_the_lab_that_came_last_becomes_the_current_one(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(yaml.safe_dump(OTHER))
+    for name in ("netlab-a", "netlab-b", "netlab"):
+        _merge(path, name)
+    labs = ("netlab-a", "netlab-b", "netlab-gone")
+    assert remove_context(path, "netlab", successors=labs) == "netlab-b"
+    assert yaml.safe_load(path.read_text())["current-context"] == "netlab-b"
+    assert remove_context(path, "netlab-a", successors=labs) == ""
+    assert yaml.safe_load(path.read_text())["current-context"] == "netlab-b"
+    assert remove_context(path, "netlab-b") == ""
+    assert yaml.safe_load(path.read_text())["current-context"] == ""
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "contexts: 5", "clusters: {a: b}", "\x00", "a: [1"])
+def test_garbage_is_told_and_kept(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="not a kubeconfig"):
+        _merge(path)
+    with pytest.raises(UsageError, match="not a kubeconfig"):
+        remove_context(path, "netlab")
+    assert path.read_text() == text
+
+
 def test_a_link_to_the_file_stays_a_link(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "config"
     real.write_text(yaml.safe_dump(OTHER))
@@ -91,8 +123,8 @@ def test_a_link_to_the_file_stays_a_link(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.mkdir()
-    with pytest.raises(OSError, match="directory"):
-        replace_kubeconfig(path, "text", mode=0o600)
+    with pytest.raises(UsageError, match="directory"):
+        change_kubeconfig(path, lambda before: b"text")
     assert [entry.name for entry in tmp_path.iterdir()] == ["config"]
 
 
