@@ -32,6 +32,7 @@ from netlab.client.informers import SharedInformers
 from netlab.client.interface import JsonList, WatchEvent
 from netlab.clock import SystemClock
 from netlab.cni.plugin import PodNetwork
+from netlab.net.host import NetworkHost
 from netlab.net.links import Links, call_links
 from netlab.net.netns import create_netns, remove_netns
 from netlab.net.sysctl import write_sysctls
@@ -85,14 +86,15 @@ async def make_pods(stack: contextlib.AsyncExitStack) -> tuple[Path, Path]:
     """Two pods and a Service in front of the second, as in a lab."""
     node = await make_netns(stack, "node")
     folder = stack.enter_context(tempfile.TemporaryDirectory())
+    host = NetworkHost(node)
     network = PodNetwork(
-        netns=node,
+        host,
         pod_cidr=IPv4Network("10.244.0.0/24"),
         cluster_cidr=CLUSTER,
         service_cidr=IPv4Network("10.96.0.0/12"),
         state_dir=Path(folder),
     )
-    stack.callback(network.close)
+    stack.callback(host.close)
     await network.setup()
     pods = [await make_netns(stack, name) for name in ("client", "server")]
     for pod in pods:
@@ -105,7 +107,7 @@ async def make_pods(stack: contextlib.AsyncExitStack) -> tuple[Path, Path]:
         node_name="node0",
         node_ip=IPv4Address("10.100.199.200"),
         cluster_cidr=CLUSTER,
-        netns=node,
+        host=host,
         clock=SystemClock(),
     )
     tasks = [asyncio.create_task(part.run()) for part in (informers, agent)]

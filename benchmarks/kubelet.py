@@ -32,6 +32,7 @@ from netlab.cni.plugin import PodNetwork
 from netlab.config import LabConfig
 from netlab.kubelet.agent import Kubelet
 from netlab.net import netns
+from netlab.net.host import NetworkHost
 from netlab.runtime.cri import ContainerConfig, PodIdentity, SandboxConfig
 from netlab.runtime.engine import OciRuntime
 from netlab.store.store import open_store
@@ -81,7 +82,7 @@ async def _lab(
     clock = SystemClock()
     pki = ensure_pki(config.state_dir / "pki", config, datetime.now(UTC))
     network = PodNetwork(
-        netns=config.netns,
+        NetworkHost(config.netns),
         pod_cidr=config.node_pod_cidr,
         cluster_cidr=config.pod_cidr,
         service_cidr=config.service_cidr,

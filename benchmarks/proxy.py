@@ -34,6 +34,7 @@ from netlab.api.kinds import SERVICE
 from netlab.client.informers import SharedInformers
 from netlab.client.interface import JsonList, WatchEvent
 from netlab.clock import SystemClock
+from netlab.net.host import NetworkHost
 from netlab.net.netns import create_netns, remove_netns
 from netlab.net.ruleset import render_rule_set
 from netlab.proxy.agent import ProxyAgent
@@ -148,12 +149,13 @@ async def measure(count: int) -> dict[str, Any]:
     netns = await create_netns(f"nlbench-{os.getpid()}")
     single = await create_netns(f"nlbench-{os.getpid()}-single")
     informers = SharedInformers(objects, SystemClock())
+    host = NetworkHost(netns)
     agent = ProxyAgent(
         informers,
         node_name="node0",
         node_ip=IPv4Address("10.100.199.200"),
         cluster_cidr=IPv4Network("10.244.0.0/16"),
-        netns=netns,
+        host=host,
         clock=SystemClock(),
     )
     started = time.perf_counter()

@@ -52,6 +52,8 @@ from netlab.lab.process import take_lock
 from netlab.lab.progress import Progress
 from netlab.lab.readiness import wait_for_dns
 from netlab.net import netns
+from netlab.net.host import NetworkHost
+from netlab.net.link_state import Wanted
 from netlab.net.netns import open_socket
 from netlab.nodes.machine import node_resolv_conf, prepare_node
 from netlab.proxy.agent import ProxyAgent
@@ -71,6 +73,7 @@ DNS_QUESTION = "kubernetes.default.svc"
 class Components:
     """Everything that runs beside the API server. informers: shared by all that follow objects."""
 
+    host: NetworkHost
     informers: SharedInformers
     runtime: OciRuntime
     network: PodNetwork
@@ -113,7 +116,7 @@ class Daemon:
         """
         config = self._config
         with self._progress.step(f"Preparing node {config.node_name} ({config.node_ip})"):
-            pki, _ = await asyncio.gather(
+            pki, node_links = await asyncio.gather(
                 asyncio.to_thread(ensure_pki, config.state_dir / "pki", config, self._clock.now()),
                 prepare_node(config, self._ledger),
             )
@@ -126,7 +129,7 @@ class Daemon:
                 f"Starting the API server on 127.0.0.1:{config.api_port}", started_s
             )
             async with asyncio.TaskGroup() as group:
-                running = group.create_task(self._run_components(plane, pki))
+                running = group.create_task(self._run_components(plane, pki, node_links))
                 await stop.wait()
                 running.cancel()
 
@@ -186,9 +189,9 @@ class Daemon:
             return None
         return self._parts.kubelet.connection
 
-    async def _run_components(self, plane: ControlPlane, pki: Pki) -> None:
+    async def _run_components(self, plane: ControlPlane, pki: Pki, node_links: Wanted) -> None:
         started_s = time.monotonic()
-        parts = self._build(plane, pki)
+        parts = self._build(plane, pki, node_links)
         self._parts = parts
         async with parts.runtime, asyncio.TaskGroup() as group:
             apiserver = _client(plane, "apiserver")
@@ -200,24 +203,26 @@ class Daemon:
             group.create_task(parts.kubelet.run())
             group.create_task(parts.provisioner.run())
             group.create_task(parts.proxy.run())
+            group.create_task(parts.host.run(self._clock))
             group.create_task(parts.network.guard(self._clock))
             await _ensure_objects(apiserver, self._config)
             await self._wait_until_ready(parts, started_s)
             self._progress.ready()
 
-    def _build(self, plane: ControlPlane, pki: Pki) -> Components:
+    def _build(self, plane: ControlPlane, pki: Pki, node_links: Wanted) -> Components:
         """Make all components; none of them runs yet."""
         config, clock = self._config, self._clock
         informers = SharedInformers.recording(
             _client(plane, "apiserver"), clock, component="netlab"
         )
+        host = NetworkHost(config.netns, record=self._record_sysctl)
+        host.links.want("node", lambda: node_links)
         network = PodNetwork(
-            netns=config.netns,
+            host,
             pod_cidr=config.node_pod_cidr,
             cluster_cidr=config.pod_cidr,
             service_cidr=config.service_cidr,
             state_dir=config.state_dir / "cni",
-            record=self._record_sysctl,
         )
         runtime = OciRuntime(
             run_dir=config.run_dir,
@@ -243,9 +248,8 @@ class Daemon:
             node_name=config.node_name,
             node_ip=config.node_ip,
             cluster_cidr=config.pod_cidr,
-            netns=config.netns,
+            host=host,
             clock=clock,
-            record=self._record_sysctl,
         )
         controllers = ControllerManager(
             _client(plane, "kube-controller-manager"),
@@ -262,7 +266,7 @@ class Daemon:
             node_name=config.node_name,
         )
         return Components(
-            informers, runtime, network, kubelet, provisioner, proxy, controllers, scheduler
+            host, informers, runtime, network, kubelet, provisioner, proxy, controllers, scheduler
         )
 
     async def _wait_until_ready(self, parts: Components, started_s: float) -> None:

@@ -11,7 +11,8 @@ and the ``portmap`` plugin's, for ports of the node that lead to a pod (``host_p
 
 Rules for callers: ``setup`` before the first ``add``; both may be called again at any time and put
 right what is missing. ``delete`` succeeds when everything is gone already. The pod's namespace
-belongs to the caller. Keep ``guard`` running: it puts the rules back when somebody flushes them.
+belongs to the caller. Keep the host's ``run`` running: it puts right what somebody undoes, in the
+node's namespace and, told by the kernel, in the pods'.
 
 Left out: IPv6, bandwidth limits, other nodes' routes.
 """
@@ -19,7 +20,6 @@ Left out: IPv6, bandwidth limits, other nodes' routes.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,25 +29,34 @@ from pathlib import Path
 from netlab.clock import Clock
 from netlab.cni.host_ports import HostPort, PortMapping
 from netlab.cni.ipam import AddressPool
+from netlab.cni.pod_links import (
+    ON_NODE,
+    POD_LINK,
+    VETH_PREFIX,
+    mac_of,
+    node_links,
+    node_port,
+    pod_links,
+    veth_name,
+)
 from netlab.cni.port_maps import PortMaps
 from netlab.cni.port_records import PortRecords
 from netlab.cni.rules import plan_rules, plan_rules_removal, render_pod_rules
 from netlab.errors import AddressPoolError, HostError, NetlabError, NetworkError
-from netlab.net.iptables import Iptables
+from netlab.net.host import NetworkHost
+from netlab.net.link_state import Fault, Wanted, plan_links
 from netlab.net.links import Links, call_links
+from netlab.net.monitor import MISSED
 from netlab.net.netns import is_netns
-from netlab.net.rtnetlink import Link, Route
 from netlab.net.ruleset import RuleSet, merge_rule_sets
-from netlab.net.sysctl import SysctlRecorder, read_sysctl, write_sysctls
+from netlab.net.sysctl import read_sysctl
 
 log = logging.getLogger(__name__)
 
-POD_LINK = "eth0"
-VETH_PREFIX = "veth"
+OWNER = "cni"
 GUARD_S = 2.0
 # the legacy variant counts no changes: the rules are read this often instead
 BLIND_GUARD_S = 10.0
-DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
 BRIDGE_RULES = "net.bridge.bridge-nf-call-iptables"
 SYSCTLS = {
     "net.ipv4.ip_forward": "1",
@@ -66,37 +75,29 @@ class PodAddress:
     host_veth: str
 
 
-def veth_name(container_id: str) -> str:
-    """Return the name of the node's end: the same for the same container, 12 characters.
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    """A pod that is kept; number: by which the node's namespace knows the pod's, None unknown."""
 
-    Link names stop at 15 characters, so the id is hashed.
-    """
-    return VETH_PREFIX + hashlib.sha256(container_id.encode()).hexdigest()[:8]
-
-
-def mac_of(address: IPv4Address) -> str:
-    """Return the hardware address that goes with an IP: 0a:58 and its four bytes.
-
-    An address that is given to another pod later keeps its MAC, so no ARP entry is ever wrong.
-    """
-    return (b"\x0a\x58" + address.packed).hex(":")
+    netns: Path
+    address: IPv4Address
+    number: int | None
 
 
 class PodNetwork:
     """The pod network of one node.
 
-    netns: the node's, None for the host's; pod_cidr: this node's range, of which the first
-    address is the bridge's; cluster_cidr: all nodes' pods, which must not meet service_cidr;
-    keep_source: further ranges that see pods' own addresses because they know a way back (not the
-    Services': their packets are translated before they leave, and the usual range 10.96.0.0/12
-    holds the usual nodes 10.100.199.0/24). state_dir: where addresses are remembered.
-    record: told the previous value of each kernel parameter that was changed.
+    host: the node's namespace; pod_cidr: this node's range, of which the first address is the
+    bridge's; cluster_cidr: all nodes' pods, which must not meet service_cidr; keep_source: further
+    ranges that see pods' own addresses because they know a way back (not the Services': their
+    packets are translated before they leave, and the usual range 10.96.0.0/12 holds the usual nodes
+    10.100.199.0/24). state_dir: where addresses are remembered.
     """
 
     def __init__(
         self,
+        host: NetworkHost,
         *,
-        netns: Path | None,
         pod_cidr: IPv4Network,
         cluster_cidr: IPv4Network,
         service_cidr: IPv4Network,
@@ -104,23 +105,25 @@ class PodNetwork:
         bridge: str = "cni0",
         mtu_bytes: int = 1500,
         keep_source: tuple[IPv4Network, ...] = (),
-        record: SysctlRecorder | None = None,
-        tool: str = "iptables",
     ) -> None:
         if cluster_cidr.overlaps(service_cidr):
             raise AddressPoolError(f"pods {cluster_cidr} and Services {service_cidr} overlap")
-        self._netns = netns
+        self._host = host
+        self._netns = host.netns
         self._bridge = bridge
         self._network = pod_cidr
         self._gateway = pod_cidr[1]
         self._mtu_bytes = mtu_bytes
-        self._record = record
         self._pool = AddressPool(state_dir / "ipam" / bridge, pod_cidr)
-        self._iptables = Iptables(netns, tool=tool)
+        self._iptables = host.iptables
         self._rules = render_pod_rules(cluster_cidr, keep_source)
         records = PortRecords(state_dir / "hostports" / bridge)
-        self._port_maps = PortMaps(netns, bridge, self._iptables, records)
+        self._port_maps = PortMaps(host, bridge, records)
         self._generation: int | None = None
+        self._connected: dict[str, _Connected] = {}
+        # mending a pod's link must not mix with taking it away
+        self._mending = asyncio.Lock()
+        host.links.on_change_elsewhere(self._pods_changed)
 
     @property
     def gateway(self) -> IPv4Address:
@@ -141,16 +144,24 @@ class PodNetwork:
                 "br_netfilter is missing: pods on one node would not reach each other through "
                 "Services; run: modprobe br_netfilter"
             )
-        await write_sysctls(self._netns, SYSCTLS, self._record)
-        await call_links(self._netns, self._ensure_bridge)
+        await self._host.sysctls.want(SYSCTLS)
+        bridge = node_links(self._bridge, self._interface(self._gateway), self._mtu_bytes, ())
+        faults = await call_links(self._netns, lambda links: links.mend(bridge))
+        broken = [fault.text for fault in faults if not fault.requests]
+        if broken:
+            raise NetworkError(f"set up the pod network: {'; '.join(broken)}")
+        self._host.links.want(OWNER, self._wanted)
         await self.ensure_rules()
 
-    def _ensure_bridge(self, links: Links) -> None:
-        links.ensure_bridge(self._bridge, mtu_bytes=self._mtu_bytes, mac=mac_of(self._gateway))
-        links.ensure_address(self._bridge, self._interface(self._gateway))
+    def _wanted(self) -> Wanted:
+        gateway = self._interface(self._gateway)
+        return node_links(self._bridge, gateway, self._mtu_bytes, self._connected)
 
     def _interface(self, address: IPv4Address) -> IPv4Interface:
         return IPv4Interface((address, self._network.prefixlen))
+
+    def _pod_wanted(self, address: IPv4Address) -> Wanted:
+        return pod_links(self._interface(address), self._gateway, self._mtu_bytes)
 
     async def add(
         self,
@@ -168,11 +179,14 @@ class PodNetwork:
         Raises: AddressPoolError when no address is left; NetworkError, after undoing what this
         call did (an address the container had before stays its own).
         """
-        veth = veth_name(container_id)
         had_address = await asyncio.to_thread(self._pool.lookup, container_id) is not None
         address = await asyncio.to_thread(self._pool.allocate, container_id)
         try:
-            await self._ensure_link(container_id, veth, pod_netns, address)
+            if had_address:
+                async with self._mending:
+                    await self._mend_link(container_id, pod_netns, address)
+            else:
+                await self._connect(container_id, pod_netns, address)
             if host_ports:
                 mapping = PortMapping(self._interface(address), tuple(host_ports))
                 await self._port_maps.add(container_id, mapping)
@@ -183,19 +197,12 @@ class PodNetwork:
             if isinstance(error, NetworkError):
                 raise NetworkError(f"pod {namespace}/{name}: {error}") from error
             raise
-        return PodAddress(address, self._gateway, veth)
+        return PodAddress(address, self._gateway, veth_name(container_id))
 
-    async def _ensure_link(
-        self, container_id: str, veth: str, pod_netns: Path, address: IPv4Address
-    ) -> None:
-        if await call_links(self._netns, lambda links: links.exists(veth)):
-            if not await self._link_problems(container_id, pod_netns):
-                return
-            await call_links(self._netns, lambda links: links.remove_link(veth))
-        await self._connect(veth, pod_netns, address)
+    async def _connect(self, container_id: str, pod_netns: Path, address: IPv4Address) -> None:
+        veth = veth_name(container_id)
 
-    async def _connect(self, veth: str, pod_netns: Path, address: IPv4Address) -> None:
-        def create(links: Links) -> None:
+        def create(links: Links) -> int | None:
             links.create_veth(
                 veth,
                 peer_name=POD_LINK,
@@ -204,19 +211,41 @@ class PodNetwork:
                 bridge=self._bridge,
                 mtu_bytes=self._mtu_bytes,
             )
+            return links.netns_id(pod_netns)
 
         def configure(links: Links) -> None:
             links.configure_pod(POD_LINK, self._interface(address), self._gateway)
 
-        await call_links(self._netns, create)
+        number = await call_links(self._netns, create)
         await call_links(pod_netns, configure)
+        self._connected[container_id] = _Connected(pod_netns, address, number)
+
+    async def _mend_link(
+        self, container_id: str, pod_netns: Path, address: IPv4Address
+    ) -> list[str]:
+        """Have the pod's link as it shall be; return what was not so, in words."""
+        veth = veth_name(container_id)
+        if await call_links(self._netns, lambda links: links.exists(veth)):
+            port = Wanted(ON_NODE, (node_port(self._bridge, self._mtu_bytes, container_id),))
+            faults = await call_links(pod_netns, lambda ls: ls.mend(self._pod_wanted(address)))
+            faults += await call_links(self._netns, lambda links: links.mend(port))
+            if all(fault.requests for fault in faults):
+                return [fault.text for fault in faults]
+        else:
+            faults = [Fault(f"{veth} is missing {ON_NODE}")]
+        # whatever is left of either end, under whatever name the other has now
+        await call_links(self._netns, lambda links: links.remove_link(veth))
+        await call_links(pod_netns, lambda links: links.remove_link(POD_LINK))
+        await self._connect(container_id, pod_netns, address)
+        return [fault.text for fault in faults]
 
     async def _undo(self, container_id: str, *, keep_address: bool) -> None:
         veth = veth_name(container_id)
         try:
             await self._port_maps.remove(container_id)
-            await call_links(self._netns, lambda links: links.remove_link(veth))
             if not keep_address:
+                self._connected.pop(container_id, None)
+                await call_links(self._netns, lambda links: links.remove_link(veth))
                 await asyncio.to_thread(self._pool.release, container_id)
         except NetlabError as error:
             log.warning("undo network of container %s: %s", container_id, error)
@@ -228,6 +257,8 @@ class PodNetwork:
         """
         del pod_netns  # a veth goes with either of its ends
         veth = veth_name(container_id)
+        async with self._mending:
+            self._connected.pop(container_id, None)
         await self._port_maps.remove(container_id)
         await call_links(self._netns, lambda links: links.remove_link(veth))
         # after the link: an address is free only when nothing answers to it
@@ -235,6 +266,8 @@ class PodNetwork:
 
     async def check(self, *, container_id: str, pod_netns: Path) -> list[str]:
         """Return what is broken, in words; an empty list when the pod's network is whole.
+
+        A pod that is whole is kept so from now on, also one that an earlier process connected.
 
         Raises: NetworkError when the kernel cannot be asked.
         """
@@ -247,34 +280,20 @@ class PodNetwork:
             return [f"container {container_id} has no address"]
         if not is_netns(pod_netns):
             return [f"network namespace {pod_netns} is gone"]
-        veth = veth_name(container_id)
-        node, bridge = await call_links(
-            self._netns, lambda links: (links.link(veth), links.link(self._bridge))
-        )
-        pod, lo, routes, addresses = await call_links(pod_netns, _look_into_pod)
-        problems = _node_problems(veth, self._bridge, node, bridge)
-        return problems + self._pod_problems(address, pod, lo, routes, addresses)
+        bridge = node_links(self._bridge, self._interface(self._gateway), self._mtu_bytes, ()).links
+        port = node_port(self._bridge, self._mtu_bytes, container_id)
+        on_node = Wanted(ON_NODE, (*bridge, port))
 
-    def _pod_problems(
-        self,
-        address: IPv4Address,
-        pod: Link | None,
-        lo: Link | None,
-        routes: list[Route],
-        addresses: list[IPv4Interface],
-    ) -> list[str]:
-        problems = []
-        if pod is None:
-            problems.append(f"{POD_LINK} is missing in the pod")
-        elif not pod.up:
-            problems.append(f"{POD_LINK} is down in the pod")
-        if pod is not None and self._interface(address) not in addresses:
-            problems.append(f"{POD_LINK} lacks the address {self._interface(address)}")
-        if lo is None or not lo.up:
-            problems.append("lo is down in the pod")
-        if not any(r.destination == DEFAULT_ROUTE and r.gateway == self._gateway for r in routes):
-            problems.append(f"the pod has no default route via {self._gateway}")
-        return problems
+        def look(links: Links) -> tuple[list[Fault], int | None]:
+            observed = links.observe(only=(self._bridge, port.name))
+            return plan_links(on_node, observed), links.netns_id(pod_netns)
+
+        faults, number = await call_links(self._netns, look)
+        wanted = self._pod_wanted(address)
+        faults += await call_links(pod_netns, lambda links: plan_links(wanted, links.observe()))
+        if not faults:
+            self._connected[container_id] = _Connected(pod_netns, address, number)
+        return [fault.text for fault in faults]
 
     async def repair(
         self, *, container_id: str, pod_netns: Path, namespace: str, name: str
@@ -283,10 +302,29 @@ class PodNetwork:
 
         Raises: NetworkError when it cannot be mended.
         """
-        await call_links(self._netns, self._ensure_bridge)
+        await self._host.links.ensure()
         return await self.add(
             container_id=container_id, pod_netns=pod_netns, namespace=namespace, name=name
         )
+
+    async def _pods_changed(self, numbers: frozenset[int]) -> None:
+        """Mend the pods in whose namespaces something changed."""
+        for container_id, pod in list(self._connected.items()):
+            if MISSED in numbers or pod.number in numbers:
+                async with self._mending:
+                    await self._keep_pod(container_id)
+
+    async def _keep_pod(self, container_id: str) -> None:
+        pod = self._connected.get(container_id)
+        if pod is None or not is_netns(pod.netns):
+            return
+        try:
+            mended = await self._mend_link(container_id, pod.netns, pod.address)
+        except (NetlabError, OSError) as error:
+            log.warning("network of container %s: %s", container_id, error)
+            return
+        for text in mended:
+            log.warning("container %s: mended: %s", container_id, text)
 
     async def addresses(self) -> dict[IPv4Address, str]:
         """Return the container id by address, of all pods that have one."""
@@ -329,12 +367,9 @@ class PodNetwork:
         if text:
             await self._iptables.restore(text)
         await self._port_maps.teardown()
+        self._connected.clear()
+        self._host.links.forget(OWNER)
         await call_links(self._netns, self._remove_links)
-        self.close()
-
-    def close(self) -> None:
-        """Close what the guard keeps open."""
-        self._iptables.close()
 
     def _remove_links(self, links: Links) -> None:
         bridge = links.link(self._bridge)
@@ -344,26 +379,3 @@ class PodNetwork:
             if link.master == bridge.index and link.name.startswith(VETH_PREFIX):
                 links.remove_link(link.name)
         links.remove_link(self._bridge)
-
-
-def _look_into_pod(
-    links: Links,
-) -> tuple[Link | None, Link | None, list[Route], list[IPv4Interface]]:
-    link = links.link(POD_LINK)
-    addresses = links.addresses(POD_LINK) if link is not None else []
-    return link, links.link("lo"), links.routes(), addresses
-
-
-def _node_problems(
-    veth: str, bridge_name: str, node: Link | None, bridge: Link | None
-) -> list[str]:
-    if bridge is None:
-        return [f"bridge {bridge_name} is missing on the node"]
-    if node is None:
-        return [f"{veth} is missing on the node"]
-    problems = []
-    if node.master != bridge.index:
-        problems.append(f"{veth} is not a port of {bridge_name}")
-    if not node.up:
-        problems.append(f"{veth} is down on the node")
-    return problems

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from pathlib import Path
 
 from netlab.cni.host_ports import (
     HostPort,
@@ -22,9 +21,8 @@ from netlab.cni.host_ports import (
 )
 from netlab.cni.port_records import PortRecords
 from netlab.net.conntrack import delete_flows, list_flows
-from netlab.net.iptables import Iptables
+from netlab.net.host import NetworkHost
 from netlab.net.ruleset import RuleSet
-from netlab.net.sysctl import write_sysctls
 
 UDP = "udp"
 
@@ -32,12 +30,11 @@ UDP = "udp"
 class PortMaps:
     """The host ports of one node. bridge: the link behind which the pods are."""
 
-    def __init__(
-        self, netns: Path | None, bridge: str, iptables: Iptables, records: PortRecords
-    ) -> None:
-        self._netns = netns
+    def __init__(self, host: NetworkHost, bridge: str, records: PortRecords) -> None:
+        self._host = host
+        self._netns = host.netns
         self._bridge = bridge
-        self._iptables = iptables
+        self._iptables = host.iptables
         self._records = records
         self._loaded: dict[str, PortMapping] | None = None
         # reading the rules and writing what is missing must not mix with another such pass
@@ -118,7 +115,8 @@ class PortMaps:
 
     async def _write(self) -> bool:
         # a packet from 127.0.0.1 may leave to the pods only with it; it goes with the bridge
-        await write_sysctls(self._netns, {f"net/ipv4/conf/{self._bridge}/route_localnet": "1"})
+        wanted = {f"net/ipv4/conf/{self._bridge}/route_localnet": "1"}
+        await self._host.sysctls.want(wanted, record=False)
         text = plan_host_ports(self._mappings(), await self._iptables.save("nat"))
         if text:
             await self._iptables.restore(text)

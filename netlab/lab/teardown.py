@@ -20,6 +20,7 @@ from netlab.kubelet.volumes.removal import unmount_volumes
 from netlab.lab.labs import host_ledger
 from netlab.lab.ledger import Ledger
 from netlab.lab.process import lock_path, no_daemon, stop_daemon
+from netlab.net.host import NetworkHost
 from netlab.net.iptables import Iptables
 from netlab.net.links import call_links
 from netlab.net.netns import list_netns, remove_netns
@@ -97,7 +98,7 @@ def pod_netns_names(config: LabConfig) -> list[str]:
 
 def _network(config: LabConfig) -> PodNetwork:
     return PodNetwork(
-        netns=config.netns,
+        NetworkHost(config.netns),
         pod_cidr=config.node_pod_cidr,
         cluster_cidr=config.pod_cidr,
         service_cidr=config.service_cidr,

@@ -9,7 +9,7 @@ thing exists. A veth is created with its peer already inside the other namespace
 already on the bridge: moving a link afterwards makes the kernel wait for an RCU grace period
 (about 17 ms), creating it in place does not.
 
-Left out: IPv6, VLANs, tunnels, traffic control.
+Left out: VLANs, tunnels, traffic control.
 """
 
 from __future__ import annotations
@@ -18,19 +18,24 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterator
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from netlab.errors import NetworkError
 from netlab.net import rtnetlink as rt
+from netlab.net.addresses import Address, Family, Interface, Network, default_range
+from netlab.net.link_state import Fault, Observed, Wanted, WantedLink, bridge_request, plan_links
 from netlab.net.netlink import NETLINK_ROUTE, Netlink, RefusedError
 from netlab.net.netlink_messages import Request, attribute, nested, parse_attributes, text, u32
 from netlab.net.netns import call_in_netns
 from netlab.net.rtnetlink import Link, Neighbour, Route
 
 T = TypeVar("T")
+
+MEND_ROUNDS = 3
+_NUMBERS = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 @contextlib.contextmanager
@@ -106,11 +111,8 @@ class Links:
         """
         link = self.link(name)
         if link is None:
-            body = rt.link_up(0) + text(rt.IFLA_IFNAME, name) + u32(rt.IFLA_MTU, mtu_bytes)
-            body += nested(rt.IFLA_LINKINFO, text(rt.IFLA_INFO_KIND, "bridge"))
-            if mac is not None:
-                body += attribute(rt.IFLA_ADDRESS, rt.pack_mac(mac))
-            self._apply(rt.create(rt.RTM_NEWLINK, body, f"add bridge {name}"))
+            wanted = WantedLink(name=name, kind="bridge", mtu_bytes=mtu_bytes, mac=mac)
+            self._apply(bridge_request(wanted))
             return self.index(name)
         if link.kind != "bridge":
             raise NetworkError(f"add bridge {name}: a link of another kind has this name")
@@ -119,11 +121,11 @@ class Links:
             self._apply(Request(rt.RTM_NEWLINK, body, action=f"set bridge {name}"))
         return link.index
 
-    def ensure_address(self, name: str, address: IPv4Interface) -> None:
+    def ensure_address(self, name: str, address: Interface) -> None:
         """Give the link an address with its prefix."""
         self._apply(rt.add_address(self.index(name), address, f"add address {address} to {name}"))
 
-    def remove_address(self, name: str, address: IPv4Interface) -> None:
+    def remove_address(self, name: str, address: Interface) -> None:
         """Take the address away from the link."""
         if not self.exists(name):
             return
@@ -132,19 +134,16 @@ class Links:
         gone = (errno.EADDRNOTAVAIL, errno.ENODEV)
         self._apply(Request(rt.RTM_DELADDR, body, ignore=gone, action=action))
 
-    def addresses(self, name: str | None = None) -> list[IPv4Interface]:
-        """Return the IPv4 addresses of a link, or of all links."""
+    def addresses(self, name: str | None = None, *, family: Family = 4) -> list[Interface]:
+        """Return the addresses of one family of a link, or of all links."""
         wanted = None if name is None else self.index(name)
+        return [one for index, one in self._addresses(family) if wanted in (None, index)]
+
+    def _addresses(self, family: Family) -> list[tuple[int, Interface]]:
         with _doing("list addresses"):
-            header = rt.IFADDR.pack(socket.AF_INET, 0, 0, 0, 0)
+            header = rt.IFADDR.pack(_NUMBERS[family], 0, 0, 0, 0)
             bodies = self._netlink.dump(Request(rt.RTM_GETADDR, header))
-        found = []
-        for body in bodies:
-            _, prefix, _, _, index = rt.IFADDR.unpack_from(body)
-            values = parse_attributes(body[rt.IFADDR.size :])
-            if rt.IFA_LOCAL in values and wanted in (None, index):
-                found.append(IPv4Interface((values[rt.IFA_LOCAL], prefix)))
-        return found
+        return [found for body in bodies if (found := rt.parse_address(body)) is not None]
 
     def ensure_link_up(self, name: str) -> None:
         """Set the link up."""
@@ -189,21 +188,17 @@ class Links:
             self._netlink.apply([rt.create(rt.RTM_NEWLINK, body, action)])
         index = self.index(name)
         if bridge is not None:
-            port = nested(rt.IFLA_PROTINFO, attribute(rt.IFLA_BRPORT_MODE, b"\1"))
-            header = rt.IFINFO.pack(socket.AF_BRIDGE, 0, index, 0, 0)
-            self._apply(
-                Request(rt.RTM_SETLINK, header + port, action=f"set hairpin mode of {name}")
-            )
+            self._apply(rt.set_port(index, name))
         return index
 
-    def configure_pod(self, name: str, address: IPv4Interface, gateway: IPv4Address) -> None:
+    def configure_pod(self, name: str, address: Interface, gateway: Address) -> None:
         """Set lo and the link up, with an address and a default route, in one message."""
         lo, link = self.index("lo"), self.index(name)
         self._apply(
             rt.set_up(lo, "lo"),
             rt.set_up(link, name),
             rt.add_address(link, address, f"add address {address} to {name}"),
-            rt.route_request(IPv4Network("0.0.0.0/0"), gateway, link, None),
+            rt.route_request(default_range(gateway), gateway, link, None),
         )
 
     def remove_link(self, name: str) -> None:
@@ -214,11 +209,11 @@ class Links:
 
     def ensure_route(
         self,
-        destination: IPv4Network,
+        destination: Network,
         *,
-        gateway: IPv4Address | None = None,
+        gateway: Address | None = None,
         link: str | None = None,
-        source: IPv4Address | None = None,
+        source: Address | None = None,
     ) -> None:
         """Have one route to ``destination``: through a gateway, a link or both. Replaces another.
 
@@ -227,20 +222,71 @@ class Links:
         index = None if link is None else self.index(link)
         self._apply(rt.route_request(destination, gateway, index, source))
 
-    def remove_route(self, destination: IPv4Network) -> None:
+    def remove_route(self, destination: Network) -> None:
         """Remove the route of the main table to ``destination``."""
         body = rt.route_header(destination, rt.RT_SCOPE_NOWHERE)
         action = f"remove route to {destination}"
         self._apply(Request(rt.RTM_DELROUTE, body, ignore=(errno.ESRCH,), action=action))
 
-    def routes(self) -> list[Route]:
+    def routes(self, *, family: Family = 4) -> list[Route]:
         """Return the unicast routes of the main table, most specific first."""
-        header = rt.ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+        names = {link.index: link.name for link in self.links()}
+        return self._routes(family, names)
+
+    def _routes(self, family: Family, names: dict[int, str]) -> list[Route]:
+        header = rt.ROUTE.pack(_NUMBERS[family], 0, 0, 0, 0, 0, 0, 0, 0)
         with _doing("list routes"):
             bodies = self._netlink.dump(Request(rt.RTM_GETROUTE, header))
-        names = {link.index: link.name for link in self.links()}
         found = [route for body in bodies if (route := rt.parse_route(body, names)) is not None]
-        return sorted(found, key=lambda route: (-route.destination.prefixlen, route.destination))
+        return sorted(found, key=_specific_first)
+
+    def observe(
+        self, families: Iterable[Family] = (4,), *, only: Sequence[str] | None = None
+    ) -> Observed:
+        """Return the links, with the addresses and routes of the families.
+
+        only: the names of the links to look at; None for all of them.
+        """
+        if only is None:
+            links = self.links()
+        else:
+            links = [link for name in only if (link := self.link(name)) is not None]
+        names = {link.index: link.name for link in links}
+        addresses = [one for family in families for one in self._addresses(family)]
+        routes = [route for family in families for route in self._routes(family, names)]
+        return Observed(tuple(links), tuple(addresses), tuple(routes))
+
+    def mend(self, wanted: Wanted) -> list[Fault]:
+        """Have what is wanted; return what was not so, mended or not.
+
+        Raises: NetworkError with the first refusal, after all was tried.
+        """
+        told: dict[str, Fault] = {}
+        # once more: a link that was made or set up changes what else is there
+        for _ in range(MEND_ROUNDS):
+            faults = plan_links(wanted, self.observe())
+            told |= {fault.text: fault for fault in faults}
+            requests = [request for fault in faults for request in fault.requests]
+            if not requests:
+                break
+            self._apply(*requests)
+        return list(told.values())
+
+    def netns_id(self, netns: Path) -> int | None:
+        """Return the number by which this namespace knows another; None when it has none yet.
+
+        The kernel gives one to a namespace that a link of this one leads into.
+        """
+        with _doing(f"number of {netns}"):
+            descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                body = bytes(4) + u32(rt.NETNSA_FD, descriptor)
+                answer = self._netlink.ask(Request(rt.RTM_GETNSID, body))
+            finally:
+                os.close(descriptor)
+        packed = parse_attributes(answer[4:]).get(rt.NETNSA_NSID)
+        number = struct.unpack("=i", packed)[0] if packed else -1
+        return None if number < 0 else number
 
     def neighbours(self) -> list[Neighbour]:
         """Return the ARP entries, in order of address."""
@@ -250,6 +296,10 @@ class Links:
         names = {link.index: link.name for link in self.links()}
         found = [rt.parse_neighbour(body, names) for body in bodies]
         return sorted(found, key=lambda neighbour: neighbour.address)
+
+
+def _specific_first(route: Route) -> tuple[int, bytes]:
+    return -route.destination.prefixlen, route.destination.network_address.packed
 
 
 async def call_links(netns: Path | None, function: Callable[[Links], T]) -> T:

@@ -11,14 +11,25 @@ from __future__ import annotations
 import errno
 import struct
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address
 
+from netlab.net.addresses import (
+    AF_INET,
+    Address,
+    Interface,
+    Network,
+    family_of,
+    make_address,
+    make_interface,
+    make_network,
+)
 from netlab.net.netlink_messages import (
     NLM_F_CREATE,
     NLM_F_EXCL,
     NLM_F_REPLACE,
     Request,
     attribute,
+    nested,
     parse_attributes,
     u32,
 )
@@ -27,22 +38,26 @@ RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_GETNEIGH = 30
+RTM_GETNSID = 90
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER = 1, 3, 4, 10
-IFLA_PROTINFO, IFLA_LINKINFO, IFLA_NET_NS_FD = 12, 18, 28
-IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
-IFLA_BRPORT_MODE = 4
+IFLA_PROTINFO, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_NET_NS_FD = 12, 16, 18, 28
+IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_DATA = 1, 2, 5
+IFLA_BRPORT_STATE, IFLA_BRPORT_MODE = 1, 4
 VETH_INFO_PEER = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
-RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 6, 7, 15
 NDA_DST, NDA_LLADDR = 1, 2
+NETNSA_NSID, NETNSA_FD = 1, 3
 
-IFF_UP = 1
-AF_INET = 2
-RT_TABLE_MAIN = 254
-RTPROT_STATIC = 4
-RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_NOWHERE = 0, 253, 255
+AF_BRIDGE = 7
+IFF_UP, IFF_NOARP = 0x1, 0x80
+IF_OPER_UP = 6
+RT_TABLE_MAIN, RT_TABLE_LOCAL = 254, 255
+RTPROT_KERNEL, RTPROT_STATIC = 2, 4
+RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST, RT_SCOPE_NOWHERE = 0, 253, 254, 255
 RTN_UNICAST = 1
+PORT_FORWARDING = 3
 
 NEIGHBOUR_STATES = {
     0x01: "INCOMPLETE",
@@ -64,7 +79,11 @@ _U32 = struct.Struct("=I")
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One link; kind is "" for physical links and lo; master is the index of its bridge or 0."""
+    """One link; kind is "" for physical links and lo; master is the index of its bridge or 0.
+
+    arp: it asks and answers for addresses. running: so is its other end. hairpin, forwarding: of a
+    bridge's port, False of others.
+    """
 
     index: int
     name: str
@@ -73,16 +92,21 @@ class Link:
     mtu_bytes: int
     mac: str
     master: int
+    arp: bool = True
+    running: bool = False
+    hairpin: bool = False
+    forwarding: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route of the main table; destination 0.0.0.0/0 is the default route."""
+    """One route of the main table; destination 0.0.0.0/0 or ::/0 is the default route."""
 
-    destination: IPv4Network
-    gateway: IPv4Address | None
+    destination: Network
+    gateway: Address | None
     link: str
-    source: IPv4Address | None
+    source: Address | None
+    metric: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,34 +139,60 @@ def create(kind: int, body: bytes, action: str) -> Request:
     return Request(kind, body, NLM_F_CREATE | NLM_F_EXCL, action=action)
 
 
-def address_body(index: int, address: IPv4Interface) -> bytes:
+def change_link(index: int, *attributes: bytes, action: str) -> Request:
+    """Return the request that sets attributes of a link, leaving it up or down."""
+    head = IFINFO.pack(0, 0, index, 0, 0)
+    return Request(RTM_NEWLINK, head + b"".join(attributes), action=action)
+
+
+def set_arp(index: int, name: str) -> Request:
+    """Return the request that has a link ask and answer for addresses again."""
+    head = IFINFO.pack(0, 0, index, 0, IFF_NOARP)
+    return Request(RTM_NEWLINK, head, action=f"set link {name} arp on")
+
+
+def set_port(index: int, name: str, *, forwarding: bool = False) -> Request:
+    """Return the request that puts a bridge's port into hairpin mode.
+
+    forwarding: also let it pass frames; the kernel refuses that for a link that is down.
+    """
+    members = [attribute(IFLA_BRPORT_MODE, b"\1")]
+    if forwarding:
+        members.append(attribute(IFLA_BRPORT_STATE, bytes([PORT_FORWARDING])))
+    body = IFINFO.pack(AF_BRIDGE, 0, index, 0, 0) + nested(IFLA_PROTINFO, *members)
+    return Request(RTM_SETLINK, body, action=f"set hairpin mode of {name}")
+
+
+def address_body(index: int, address: Interface) -> bytes:
     """Return the body of a message about one address of a link."""
-    body = IFADDR.pack(AF_INET, address.network.prefixlen, 0, RT_SCOPE_UNIVERSE, index)
+    scope = RT_SCOPE_HOST if address.ip.is_loopback else RT_SCOPE_UNIVERSE
+    body = IFADDR.pack(family_of(address.ip), address.network.prefixlen, 0, scope, index)
     body += attribute(IFA_LOCAL, address.ip.packed) + attribute(IFA_ADDRESS, address.ip.packed)
-    if address.network.prefixlen < 31:
+    broadcasts = address.version == 4 and address.network.prefixlen < 31
+    if broadcasts and not address.ip.is_loopback:
         body += attribute(IFA_BROADCAST, address.network.broadcast_address.packed)
     return body
 
 
-def add_address(index: int, address: IPv4Interface, action: str) -> Request:
+def add_address(index: int, address: Interface, action: str) -> Request:
     """Return the request that has the address on the link. Idempotent."""
     body = address_body(index, address)
     flags = NLM_F_CREATE | NLM_F_EXCL
     return Request(RTM_NEWADDR, body, flags, ignore=(errno.EEXIST,), action=action)
 
 
-def route_header(destination: IPv4Network, scope: int) -> bytes:
+def route_header(destination: Network, scope: int, protocol: int = RTPROT_STATIC) -> bytes:
     """Return the start of a message about a route of the main table.
 
     scope: RT_SCOPE_NOWHERE in a deletion matches any route to the destination.
     """
     header = ROUTE.pack(
-        AF_INET,
+        family_of(destination.network_address),
         destination.prefixlen,
         0,
         0,
         RT_TABLE_MAIN,
-        RTPROT_STATIC if scope != RT_SCOPE_NOWHERE else 0,
+        protocol if scope != RT_SCOPE_NOWHERE else 0,
         scope,
         RTN_UNICAST if scope != RT_SCOPE_NOWHERE else 0,
         0,
@@ -153,10 +203,7 @@ def route_header(destination: IPv4Network, scope: int) -> bytes:
 
 
 def route_request(
-    destination: IPv4Network,
-    gateway: IPv4Address | None,
-    link: int | None,
-    source: IPv4Address | None,
+    destination: Network, gateway: Address | None, link: int | None, source: Address | None
 ) -> Request:
     """Return the request that has this route to the destination and no other; link: an index."""
     # without a gateway the destination's hosts are on the link and are asked for by ARP
@@ -169,6 +216,15 @@ def route_request(
         body += attribute(RTA_PREFSRC, source.packed)
     flags = NLM_F_CREATE | NLM_F_REPLACE
     return Request(RTM_NEWROUTE, body, flags, action=f"set route to {destination}")
+
+
+def connected_route(index: int, address: Interface) -> Request:
+    """Return the request for the route that the kernel makes with an address. Idempotent."""
+    body = route_header(address.network, RT_SCOPE_LINK, RTPROT_KERNEL)
+    body += u32(RTA_OIF, index) + attribute(RTA_PREFSRC, address.ip.packed)
+    flags = NLM_F_CREATE | NLM_F_EXCL
+    action = f"set route to {address.network}"
+    return Request(RTM_NEWROUTE, body, flags, ignore=(errno.EEXIST,), action=action)
 
 
 def _number(value: bytes | None) -> int:
@@ -184,6 +240,7 @@ def parse_link(body: bytes) -> Link:
     _, _, index, flags, _ = IFINFO.unpack_from(body)
     values = parse_attributes(body[IFINFO.size :])
     info = parse_attributes(values.get(IFLA_LINKINFO, b""))
+    port = parse_attributes(info.get(IFLA_INFO_SLAVE_DATA, b""))
     return Link(
         index=index,
         name=_string(values.get(IFLA_IFNAME)),
@@ -192,11 +249,23 @@ def parse_link(body: bytes) -> Link:
         mtu_bytes=_number(values.get(IFLA_MTU)),
         mac=values.get(IFLA_ADDRESS, b"").hex(":"),
         master=_number(values.get(IFLA_MASTER)),
+        arp=not flags & IFF_NOARP,
+        running=values.get(IFLA_OPERSTATE, b"\0")[0] == IF_OPER_UP,
+        hairpin=port.get(IFLA_BRPORT_MODE, b"\0") == b"\1",
+        forwarding=port.get(IFLA_BRPORT_STATE, b"\0")[0] == PORT_FORWARDING,
     )
 
 
-def _optional_address(value: bytes | None) -> IPv4Address | None:
-    return IPv4Address(value) if value else None
+def _optional_address(value: bytes | None) -> Address | None:
+    return make_address(value) if value else None
+
+
+def parse_address(body: bytes) -> tuple[int, Interface] | None:
+    """Return (index of the link, address) that a message tells of; None for a peer's address."""
+    _, prefix, _, _, index = IFADDR.unpack_from(body)
+    values = parse_attributes(body[IFADDR.size :])
+    packed = values.get(IFA_LOCAL) or values.get(IFA_ADDRESS)
+    return (index, make_interface(packed, prefix)) if packed else None
 
 
 def parse_route(body: bytes, names: dict[int, str]) -> Route | None:
@@ -204,17 +273,19 @@ def parse_route(body: bytes, names: dict[int, str]) -> Route | None:
 
     None for routes of other tables and for local and broadcast routes.
     """
-    _, prefix, _, _, table, _, _, kind, _ = ROUTE.unpack_from(body)
+    family, prefix, _, _, table, _, _, kind, _ = ROUTE.unpack_from(body)
+    if table != RT_TABLE_MAIN or kind != RTN_UNICAST:
+        return None
     values = parse_attributes(body[ROUTE.size :])
-    if _number(values.get(RTA_TABLE)) not in (0, RT_TABLE_MAIN) or table != RT_TABLE_MAIN:
+    if _number(values.get(RTA_TABLE)) not in (0, RT_TABLE_MAIN):
         return None
-    if kind != RTN_UNICAST:
-        return None
+    zeros = bytes(4 if family == AF_INET else 16)
     return Route(
-        destination=IPv4Network((values.get(RTA_DST, bytes(4)), prefix)),
+        destination=make_network(values.get(RTA_DST, zeros), prefix),
         gateway=_optional_address(values.get(RTA_GATEWAY)),
         link=names.get(_number(values.get(RTA_OIF)), ""),
         source=_optional_address(values.get(RTA_PREFSRC)),
+        metric=_number(values.get(RTA_PRIORITY)),
     )
 
 

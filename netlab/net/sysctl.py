@@ -83,4 +83,4 @@ async def write_sysctls(
                 changed[name] = previous
         return changed
 
-    return await call_in_netns(netns, write_all)
+    return await call_in_netns(netns, write_all) if values else {}

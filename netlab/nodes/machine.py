@@ -14,6 +14,7 @@ Service range is added. Everything is written to the ledger before it is made; a
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Literal, Protocol
@@ -22,6 +23,7 @@ from netlab import command
 from netlab.config import LabConfig
 from netlab.errors import HostError
 from netlab.net.iptables import Iptables
+from netlab.net.link_state import LOOPBACK, Observed, Wanted, WantedLink, WantedRoute
 from netlab.net.links import Links, call_links
 from netlab.net.netns import create_netns, is_netns, remove_netns
 
@@ -59,8 +61,10 @@ class Recorder(Protocol):
     ) -> None: ...
 
 
-async def prepare_node(config: LabConfig, ledger: Recorder) -> None:
+async def prepare_node(config: LabConfig, ledger: Recorder) -> Wanted:
     """Make node 0's namespace, address and routes; what is there already stays.
+
+    Return the links and routes of the node that are the lab's, to be kept so.
 
     Raises: HostError when the kernel lacks a feature; NetworkError when a step fails.
     """
@@ -74,15 +78,45 @@ async def prepare_node(config: LabConfig, ledger: Recorder) -> None:
         if not is_netns(config.netns):
             await remove_netns(config.netns_name)  # a plain file left by a crash
             await create_netns(config.netns_name)
-    needs_bridge = await call_links(
-        config.netns, lambda links: _lacks(links, config) or links.exists(FABRIC_BRIDGE)
-    )
+    wanted = wanted_links(config, await call_links(config.netns, Links.observe))
     if config.netns is None:
-        if needs_bridge:
+        if any(link.name == FABRIC_BRIDGE for link in wanted.links):
             ledger.record("link", FABRIC_BRIDGE)
         if await call_links(None, _lacks_default_route):
             ledger.record("route", str(config.service_cidr))
-    await call_links(config.netns, lambda links: _address_node(links, config, needs_bridge))
+    await call_links(config.netns, lambda links: links.mend(wanted))
+    # only now is there a link that the route can lead through
+    whole = add_service_route(wanted, config, await call_links(config.netns, Links.observe))
+    await call_links(config.netns, lambda links: links.mend(whole))
+    return whole
+
+
+def wanted_links(config: LabConfig, observed: Observed) -> Wanted:
+    """Return the links of the node that are the lab's, given what there is."""
+    has_address = any(address.ip == config.node_ip for _, address in observed.addresses)
+    # lo of the host is the host's own matter, but a lab without it would not work
+    links = [LOOPBACK] if config.sandbox else [WantedLink(name="lo")]
+    if not has_address or observed.link(FABRIC_BRIDGE) is not None:
+        bridge = WantedLink(
+            name=FABRIC_BRIDGE,
+            kind="bridge",
+            mtu_bytes=FABRIC_MTU_BYTES,
+            addresses=(config.node_address,),
+        )
+        links.append(bridge)
+    return Wanted("on the node", tuple(links))
+
+
+def add_service_route(wanted: Wanted, config: LabConfig, observed: Observed) -> Wanted:
+    """Return ``wanted`` with a route to the Services, where there is no default route."""
+    if any(route.destination == DEFAULT_ROUTE for route in observed.routes):
+        return wanted
+    names = {link.index: link.name for link in observed.links}
+    holder = next((i for i, address in observed.addresses if address.ip == config.node_ip), None)
+    if holder is None:
+        return wanted
+    route = WantedRoute(destination=config.service_cidr, link=names[holder], source=config.node_ip)
+    return replace(wanted, routes=(route,))
 
 
 async def _ensure_br_netfilter() -> None:
@@ -112,22 +146,5 @@ def _write_node_etc(config: LabConfig) -> None:
     )
 
 
-def _lacks(links: Links, config: LabConfig) -> bool:
-    return all(address.ip != config.node_ip for address in links.addresses())
-
-
 def _lacks_default_route(links: Links) -> bool:
     return all(route.destination != DEFAULT_ROUTE for route in links.routes())
-
-
-def _address_node(links: Links, config: LabConfig, needs_bridge: bool) -> None:
-    links.ensure_link_up("lo")
-    if needs_bridge:
-        links.ensure_bridge(FABRIC_BRIDGE, mtu_bytes=FABRIC_MTU_BYTES)
-        links.ensure_address(FABRIC_BRIDGE, config.node_address)
-    if not _lacks_default_route(links):
-        return
-    for link in links.links():
-        if any(address.ip == config.node_ip for address in links.addresses(link.name)):
-            links.ensure_route(config.service_cidr, link=link.name, source=config.node_ip)
-            return

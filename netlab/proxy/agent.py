@@ -17,7 +17,6 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
 
 from netlab.api.core import Service
 from netlab.api.discovery import EndpointSlice
@@ -27,9 +26,8 @@ from netlab.client.informers import SharedInformers
 from netlab.clock import Clock
 from netlab.errors import NetlabError
 from netlab.net.conntrack import delete_flows, list_flows
-from netlab.net.iptables import Iptables
+from netlab.net.host import NetworkHost
 from netlab.net.ruleset import RuleSet
-from netlab.net.sysctl import SysctlRecorder, write_sysctls
 from netlab.proxy.book import ServiceKey
 from netlab.proxy.desired import Desired, render_node
 from netlab.proxy.flows import stale_flows
@@ -78,9 +76,7 @@ class ProxyAgent:
     """kube-proxy for one node.
 
     informers: somebody else runs them. cluster_cidr: all nodes' pods: traffic from elsewhere to a
-    cluster IP is masqueraded. netns: the node's network namespace, None for the host's. record:
-    told the previous value of each kernel parameter before it is changed. tool: see
-    ``net.iptables.Iptables``.
+    cluster IP is masqueraded. host: the node's network namespace.
     ``synced`` is set after the first pass; ``last_sync`` tells of the latest.
     """
 
@@ -91,19 +87,16 @@ class ProxyAgent:
         node_name: str,
         node_ip: IPv4Address,
         cluster_cidr: IPv4Network,
-        netns: Path | None,
+        host: NetworkHost,
         clock: Clock,
-        record: SysctlRecorder | None = None,
-        tool: str = "iptables",
     ) -> None:
         self._clock = clock
-        self._netns = netns
+        self._host = host
+        self._netns = host.netns
         self._node_name = node_name
-        self._record = record
         self._desired = Desired(node_name, NodeView(node_ip, cluster_cidr))
-        self._iptables = Iptables(netns, tool=tool)
-        self._kernel = KernelRules(self._iptables)
-        self._health = HealthServer(netns, self.healthy)
+        self._kernel = KernelRules(host.iptables)
+        self._health = HealthServer(host.netns, self.healthy)
         self._services = informers.of(SERVICE)
         self._slices = informers.of(ENDPOINT_SLICE, index={"service": _service_of})
         self._services.on_change(self._service_changed)
@@ -124,7 +117,6 @@ class ProxyAgent:
                 group.create_task(self._sync_loop())
                 group.create_task(self._guard_loop())
         finally:
-            self._iptables.close()
             await self._health.close()
 
     def healthy(self) -> bool:
@@ -196,7 +188,7 @@ class ProxyAgent:
         started_s = self._clock.monotonic_s()
         everything = not self._kernel.known
         if everything:
-            await write_sysctls(self._netns, SYSCTLS, self._record)
+            await self._host.sysctls.want(SYSCTLS)
             await self._kernel.read()
             self._read_s = self._clock.monotonic_s() - started_s
         await self._render()

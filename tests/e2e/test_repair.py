@@ -121,3 +121,32 @@ def test_a_crashing_container_backs_off(lab: Lab) -> None:
     assert status["lastState"]["terminated"]["exitCode"] == 2
     assert lab.kubectl("logs", "crash", "--previous") == "bye\n"
     lab.kubectl("delete", "pod", "crash", "--now")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "ip link set cni0 down",
+        "ip addr flush dev cni0",
+        "ip route flush dev cni0",
+        "ip link set netlab0 down",
+        "ip addr flush dev netlab0",
+        "ip link set lo down",
+        "sysctl -w net.ipv4.ip_forward=0",
+        "sysctl -w net.ipv4.conf.all.route_localnet=0",
+    ],
+)
+def test_the_nodes_links_and_parameters_come_back(victim: Lab, harm: str) -> None:
+    _wait_for_answer(victim)
+    before = _network_of(victim)
+    victim.node(*harm.split())
+    eventually(lambda: _network_of(victim), lambda seen: seen == before)
+    _wait_for_answer(victim)
+
+
+def _network_of(lab: Lab) -> list[str]:
+    """The node's addresses, routes and parameters; a link that is down has no routes."""
+    forward = lab.node("sysctl", "net.ipv4.ip_forward", "net.ipv4.conf.all.route_localnet").stdout
+    routes = lab.node("ip", "-4", "route").stdout
+    addresses = lab.node("ip", "-o", "-4", "addr").stdout
+    return sorted([*forward.splitlines(), *routes.splitlines(), *addresses.splitlines()])

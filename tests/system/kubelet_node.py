@@ -30,6 +30,7 @@ from netlab.config import LabConfig
 from netlab.errors import ApiError
 from netlab.kubelet.agent import Kubelet
 from netlab.net import netns
+from netlab.net.host import NetworkHost
 from netlab.runtime.engine import OciRuntime
 from netlab.store.store import open_store
 
@@ -51,7 +52,7 @@ class Node:
         """Run the agent; leaving lets the pods run on, as when the daemon ends."""
         config, clock = self.config, SystemClock()
         network = PodNetwork(
-            netns=config.netns,
+            NetworkHost(config.netns),
             pod_cidr=config.node_pod_cidr,
             cluster_cidr=config.pod_cidr,
             service_cidr=config.service_cidr,

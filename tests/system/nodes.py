@@ -14,8 +14,10 @@ from typing import TypeVar
 
 from netlab import command
 from netlab.cni.plugin import PodAddress, PodNetwork
+from netlab.net.host import NetworkHost
 from netlab.net.links import Links, call_links
 from netlab.net.netns import create_netns, list_netns, remove_netns
+from netlab.net.sysctl import SysctlRecorder
 
 T = TypeVar("T")
 
@@ -84,6 +86,7 @@ class Node:
 
     netns: Path
     network: PodNetwork
+    host: NetworkHost
     pods: list[Pod] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     _servers: list[asyncio.subprocess.Process] = field(default_factory=list)
@@ -129,27 +132,30 @@ class Node:
             with contextlib.suppress(ProcessLookupError):
                 server.kill()
             await server.wait()
-        self.network.close()
+        self.host.close()
         for name in [*self.names, self.netns.name]:
             await remove_netns(name)
 
 
 @contextlib.asynccontextmanager
 async def node_with_pods(
-    state_dir: Path, *pods: str, tool: str = "iptables"
+    state_dir: Path,
+    *pods: str,
+    tool: str = "iptables",
+    record: SysctlRecorder | None = None,
 ) -> AsyncIterator[Node]:
     """A node whose pod network is set up and that has the pods; all gone afterwards."""
     name = f"nltest-{secrets.token_hex(3)}"
     netns = await create_netns(name)
+    host = NetworkHost(netns, record=record, tool=tool)
     network = PodNetwork(
-        netns=netns,
+        host,
         pod_cidr=POD_CIDR,
         cluster_cidr=CLUSTER_CIDR,
         service_cidr=SERVICE_CIDR,
         state_dir=state_dir,
-        tool=tool,
     )
-    node = Node(netns, network)
+    node = Node(netns, network, host)
     try:
         await call_links(netns, _give_node_address)
         await network.setup()

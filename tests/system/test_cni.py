@@ -32,14 +32,14 @@ async def test_pods_reach_each_other_and_the_node(tmp_path: Path) -> None:
 
 async def test_setup_and_add_again_change_nothing(tmp_path: Path) -> None:
     async with node_with_pods(tmp_path, "a") as node:
-        before = await node.run(node.netns, "ip", "-o", "addr")
+        before = await node.run(node.netns, "ip", "-o", "-4", "addr")
         rules = await Iptables(node.netns).save()
         await node.network.setup()
         again = await node.network.add(
             container_id="a", pod_netns=node.pods[0].netns, namespace="test", name="a"
         )
         assert again == node.pods[0].address
-        assert await node.run(node.netns, "ip", "-o", "addr") == before
+        assert await node.run(node.netns, "ip", "-o", "-4", "addr") == before
         assert await Iptables(node.netns).save() == rules
         assert await node.network.ensure_rules() is False
 

@@ -9,6 +9,7 @@ import pytest
 
 from netlab.cni.host_ports import HostPort, pod_chain
 from netlab.cni.plugin import PodNetwork
+from netlab.net.host import NetworkHost
 from netlab.net.iptables import Iptables
 from tests.system.nodes import (
     CLUSTER_CIDR,
@@ -120,7 +121,7 @@ async def test_harm_is_told_and_repaired_by_another_daemon(tmp_path: Path, harm:
         await node.serve(web, 80)
         await node.run(node.netns, "iptables", "-t", "nat", *harm)
         later = PodNetwork(
-            netns=node.netns,
+            NetworkHost(node.netns),
             pod_cidr=POD_CIDR,
             cluster_cidr=CLUSTER_CIDR,
             service_cidr=SERVICE_CIDR,
@@ -131,7 +132,6 @@ async def test_harm_is_told_and_repaired_by_another_daemon(tmp_path: Path, harm:
         await later.repair(container_id="web", pod_netns=web.netns, namespace="test", name="web")
         assert not await later.check(container_id="web", pod_netns=web.netns)
         assert await node.ask(node.netns, "127.0.0.1", 8080) == "web 10.244.0.1"
-        later.close()
 
 
 async def test_teardown_leaves_only_foreign_rules(tmp_path: Path) -> None:

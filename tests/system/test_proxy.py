@@ -30,7 +30,7 @@ VIP = "10.96.1.1"
 
 @contextlib.asynccontextmanager
 async def proxied(
-    node: Node, *objects: dict[str, Any], tool: str = "iptables"
+    node: Node, *objects: dict[str, Any]
 ) -> AsyncIterator[tuple[FakeClient, ProxyAgent]]:
     """A running kube-proxy on the node that has written the rules of the objects."""
     client = FakeClient(*objects)
@@ -40,9 +40,8 @@ async def proxied(
         node_name="node0",
         node_ip=IPv4Address(NODE_IP),
         cluster_cidr=CLUSTER_CIDR,
-        netns=node.netns,
+        host=node.host,
         clock=SystemClock(),
-        tool=tool,
     )
     tasks = [asyncio.create_task(part.run()) for part in (informers, agent)]
     try:
@@ -169,7 +168,7 @@ async def test_kernel_holds_exactly_what_was_written(tmp_path: Path, tool: str) 
     objects = golden_objects()
     async with (
         node_with_pods(tmp_path, tool=tool) as node,
-        proxied(node, *objects, tool=tool) as (_, agent),
+        proxied(node, *objects) as (_, agent),
     ):
         written = read_written(await Iptables(node.netns, tool=tool).save())
         rules = agent.rule_set()
@@ -250,16 +249,18 @@ async def test_restart_writes_only_what_differs(tmp_path: Path) -> None:
 
 async def test_sysctl_is_recorded(tmp_path: Path) -> None:
     told: list[tuple[str, str]] = []
-    async with node_with_pods(tmp_path) as node:
+    async with node_with_pods(
+        tmp_path, record=lambda name, before: told.append((name, before))
+    ) as node:
+        told.clear()
         informers = SharedInformers(FakeClient(), SystemClock())
         agent = ProxyAgent(
             informers,
             node_name="node0",
             node_ip=IPv4Address(NODE_IP),
             cluster_cidr=CLUSTER_CIDR,
-            netns=node.netns,
+            host=node.host,
             clock=SystemClock(),
-            record=lambda name, before: told.append((name, before)),
         )
         tasks = [asyncio.create_task(part.run()) for part in (informers, agent)]
         await agent.synced.wait()

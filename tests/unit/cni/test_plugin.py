@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from netlab.cni.plugin import PodNetwork, mac_of, veth_name
+from netlab.cni.plugin import PodNetwork
+from netlab.cni.pod_links import mac_of, veth_name
 from netlab.cni.rules import plan_rules, plan_rules_removal, render_pod_rules
 from netlab.errors import AddressPoolError
+from netlab.net.host import NetworkHost
 from netlab.net.ruleset import render_rule_set
 from netlab.net.savefile import Snapshot, parse_saved
 from netlab.net.walk import Host, Packet, Way, walk_packet
@@ -91,7 +93,7 @@ def test_removal_names_only_our_rules() -> None:
 def test_overlapping_ranges_are_refused(tmp_path: Path) -> None:
     with pytest.raises(AddressPoolError, match="overlap"):
         PodNetwork(
-            netns=None,
+            NetworkHost(None),
             pod_cidr=IPv4Network("10.96.1.0/24"),
             cluster_cidr=IPv4Network("10.96.0.0/16"),
             service_cidr=IPv4Network("10.96.0.0/12"),
