@@ -5,7 +5,7 @@ The Kubernetes DNS specification, version 1.1, as CoreDNS follows it:
     web.default.svc.cluster.local                A     the ClusterIP; headless: each ready endpoint
     _http._tcp.web.default.svc.cluster.local     SRV   port and name of the same
     web-0.web.default.svc.cluster.local          A     one endpoint, by hostname or 10-244-0-5
-    20.0.96.10.in-addr.arpa                      PTR   back from a ClusterIP or headless endpoint
+    20.0.96.10.in-addr.arpa                      PTR   back from a ClusterIP or a ready endpoint
     db.default.svc.cluster.local                 CNAME for type ExternalName
 
 Pure. The names of a Service depend on the Service and its EndpointSlices only, so ``zone`` can
@@ -14,9 +14,10 @@ replace one Service's records at a time.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from typing import TypeAlias
 
 from netlab.api.core import Service
@@ -36,6 +37,11 @@ class _Target:
     label: str
     address: IPv4Address
     ports: tuple[tuple[str, str, int], ...]
+
+    @property
+    def share(self) -> int:
+        """How often CoreDNS counts it when weights are shared: an endpoint without ports once."""
+        return max(1, len(self.ports))
 
 
 class _Builder:
@@ -64,8 +70,7 @@ def service_names(service: Service, slices: Iterable[EndpointSlice], zone: str) 
         _add_external(builder, base, spec.external_name)
         return builder.names()
     targets = list(_targets(slices))
-    for target in targets:
-        builder.add(f"{target.label}.{base}", wire.A, target.address.packed)
+    _add_endpoints(builder, base, targets)
     if spec.cluster_ip == "None":
         _add_headless(builder, base, targets)
     elif spec.cluster_ip:
@@ -80,7 +85,10 @@ def _add_external(builder: _Builder, base: str, external: str) -> None:
         target = wire.encode_name(external.lower())
     except (ValueError, UnicodeEncodeError):
         return  # the API lets names through that DNS cannot carry
+    if _is_address(external):
+        return  # a CNAME leads to a name; CoreDNS has no such Service either
     builder.add(base, wire.CNAME, target)
+    builder.add(base, wire.SRV, _srv(1, 0, target))
 
 
 def _add_cluster_ip(builder: _Builder, base: str, address: IPv4Address, service: Service) -> None:
@@ -93,19 +101,40 @@ def _add_cluster_ip(builder: _Builder, base: str, address: IPv4Address, service:
         if port.name:
             label = f"_{port.name}._{port.protocol.lower()}.{base}"
             builder.add(label, wire.SRV, _srv(1, port.port, name))
+            builder.add(label, wire.A, address.packed)
+
+
+def _add_endpoints(builder: _Builder, base: str, targets: Iterable[_Target]) -> None:
+    """Add what each endpoint has of its own, whatever the Service's type."""
+    for label, parts in _by_label(targets).items():
+        name = wire.encode_name(f"{label}.{base}".lower())
+        total = sum(target.share for target in parts)
+        for target in parts:
+            builder.add(f"{label}.{base}", wire.A, target.address.packed)
+            builder.add(_reverse(target.address), wire.PTR, name)
+            for _, _, number in target.ports:
+                builder.add(f"{label}.{base}", wire.SRV, _srv(total, number, name))
 
 
 def _add_headless(builder: _Builder, base: str, targets: list[_Target]) -> None:
-    total = sum(len(target.ports) for target in targets)
+    total = sum(target.share for target in targets)
+    serving = Counter(port[:2] for target in targets for port in target.ports)
     for target in targets:
         name = wire.encode_name(f"{target.label}.{base}".lower())
         builder.add(base, wire.A, target.address.packed)
-        builder.add(_reverse(target.address), wire.PTR, name)
         for port, protocol, number in target.ports:
             builder.add(base, wire.SRV, _srv(total, number, name))
             if port:
                 label = f"_{port}._{protocol.lower()}.{base}"
-                builder.add(label, wire.SRV, _srv(len(targets), number, name))
+                builder.add(label, wire.SRV, _srv(serving[port, protocol], number, name))
+                builder.add(label, wire.A, target.address.packed)
+
+
+def _by_label(targets: Iterable[_Target]) -> dict[str, list[_Target]]:
+    groups: dict[str, list[_Target]] = {}
+    for target in targets:
+        groups.setdefault(target.label, []).append(target)
+    return groups
 
 
 def _srv(sharing: int, port: int, target: bytes) -> bytes:
@@ -139,6 +168,14 @@ def _ipv4(text: str) -> IPv4Address | None:
         return IPv4Address(text)
     except ValueError:
         return None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _reverse(address: IPv4Address) -> str:

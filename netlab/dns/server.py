@@ -163,15 +163,17 @@ class DnsServer:
         When nobody can tell the addresses, the CNAME alone is still the truth.
         """
         answer = self.table.zone.answer(query)
-        target = self.table.zone.external_alias(answer)
+        target = self.table.zone.external_alias(query, answer)
         found: list[Record] = []
+        truncated = False
         if target is not None:
             question = target + query.question[-4:]
             outside = Query(query.id, 0, True, question, target, query.type, query.class_)
             body = await self.forwarder.resolve(outside, tcp=tcp)
             if body is not None:
                 found = wire.parse_answers(b"\0\0" + body)
-        whole = Answer(wire.NOERROR, (*answer.answers, *found))
+                truncated = wire.is_truncated(b"\0\0" + body)
+        whole = Answer(wire.NOERROR, (*answer.answers, *found), truncated=truncated)
         return wire.build_response(query, whole, limit_bytes=None if tcp else query.udp_bytes)
 
     async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -205,7 +207,7 @@ class DnsServer:
         if not zone.knows(query):
             return await self._outside(query, tcp=True)
         answer = zone.answer(query)
-        if zone.external_alias(answer) is not None:
+        if zone.external_alias(query, answer) is not None:
             return await self._outside(query, tcp=True)
         return wire.build_response(query, answer, limit_bytes=None)
 

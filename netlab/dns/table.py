@@ -56,7 +56,7 @@ class AnswerTable:
         if not self.zone.knows(query):
             return None
         answer = self.zone.answer(query)
-        if self.zone.external_alias(answer) is not None:
+        if self.zone.external_alias(query, answer) is not None:
             return None  # the rest of the answer is outside
         return self._keep(data, query, answer)
 

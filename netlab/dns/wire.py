@@ -32,6 +32,10 @@ HEADER_BYTES = 12
 PLAIN_UDP_BYTES = 512
 MAX_UDP_BYTES = 1232
 """What fits every path without fragments; see https://www.dnsflagday.net/2020/."""
+MAX_MESSAGE_BYTES = 65535
+"""Over TCP the length stands in two bytes."""
+OPT_BYTES = 11
+MAX_POINTER = 0x3FFF
 MAX_NAME_BYTES = 255
 MAX_LABEL_BYTES = 63
 
@@ -75,13 +79,14 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is to be said about a question."""
+    """What is to be said about a question. truncated: part of it could not be learnt."""
 
     rcode: int = NOERROR
     answers: Sequence[Record] = ()
     authority: Sequence[Record] = ()
     additional: Sequence[Record] = ()
     authoritative: bool = True
+    truncated: bool = False
 
 
 def encode_name(name: str) -> bytes:
@@ -192,50 +197,62 @@ def _skip_name(data: bytes, position: int) -> int:
 
 
 def build_response(query: Query, answer: Answer, *, limit_bytes: int | None) -> bytes:
-    """Return the message that answers; one too long for ``limit_bytes`` is cut, with TC set.
+    """Return the message that answers, at most ``limit_bytes`` long; None means TCP's own limit.
 
-    Records of the additional section are dropped first, and without TC: they are a kindness.
-    limit_bytes None: no limit (TCP).
+    One that is too long loses its additional section, without TC: that is a kindness. If it still
+    is, it holds as many records of the answer as fit, in their order, and TC is set.
     """
-    message = _assemble(query, answer, answer.additional, truncated=False)
-    if limit_bytes is None or len(message) <= limit_bytes:
-        return message
-    message = _assemble(query, answer, (), truncated=False)
-    if len(message) <= limit_bytes:
-        return message
-    cut = Answer(answer.rcode, (), (), (), answer.authoritative)
-    return _assemble(query, cut, (), truncated=True)
+    limit_bytes = MAX_MESSAGE_BYTES if limit_bytes is None else limit_bytes
+    for additional in (answer.additional, ()):
+        writer = _Writer(query, limit_bytes)
+        if writer.append_all(answer.answers, answer.authority, additional):
+            return writer.message(answer, truncated=answer.truncated)
+    writer = _Writer(query, limit_bytes)
+    writer.append_all(answer.answers)
+    return writer.message(answer, truncated=True)
 
 
-def _assemble(
-    query: Query, answer: Answer, additional: Sequence[Record], *, truncated: bool
-) -> bytes:
-    flags = QR | RA | query.opcode << 11 | answer.rcode & 0xF
-    flags |= AA if answer.authoritative else 0
-    flags |= RD if query.recursion_desired else 0
-    flags |= TC if truncated else 0
-    header = HEADER.pack(
-        query.id,
-        flags,
-        1,
-        len(answer.answers),
-        len(answer.authority),
-        len(additional) + query.edns,
-    )
-    out = bytearray(header + query.question)
-    offsets = {query.name: HEADER_BYTES}
-    _note_suffixes(offsets, query.name, HEADER_BYTES)
-    for section in (answer.answers, answer.authority, additional):
-        for record in section:
-            _append(out, offsets, record)
-    if query.edns:
-        extended = answer.rcode >> 4 << 24
-        out += b"\0" + RECORD.pack(OPT, MAX_UDP_BYTES, extended, 0)
-    return bytes(out)
+class _Writer:
+    """A message as it grows; ``room`` is left for the OPT record behind it."""
+
+    def __init__(self, query: Query, limit_bytes: int) -> None:
+        self._query = query
+        self._room = limit_bytes - (OPT_BYTES if query.edns else 0)
+        self._out = bytearray(HEADER_BYTES) + query.question
+        self._offsets = {query.name: HEADER_BYTES}
+        self._counts: list[int] = []
+        _note_suffixes(self._offsets, query.name, HEADER_BYTES)
+
+    def append_all(self, *sections: Sequence[Record]) -> bool:
+        """Append records until one does not fit; return whether all did."""
+        for section in sections:
+            self._counts.append(0)
+            for record in section:
+                end = len(self._out)
+                _append(self._out, self._offsets, record)
+                if len(self._out) > self._room:
+                    del self._out[end:]
+                    return False
+                self._counts[-1] += 1
+        return True
+
+    def message(self, answer: Answer, *, truncated: bool) -> bytes:
+        """Return the whole message; nothing may be appended afterwards."""
+        query, out = self._query, self._out
+        flags = QR | RA | query.opcode << 11 | answer.rcode & 0xF
+        flags |= AA if answer.authoritative else 0
+        flags |= RD if query.recursion_desired else 0
+        flags |= TC if truncated else 0
+        answers, authority, additional = (*self._counts, 0, 0)[:3]
+        HEADER.pack_into(out, 0, query.id, flags, 1, answers, authority, additional + query.edns)
+        if query.edns:
+            out += b"\0" + RECORD.pack(OPT, MAX_UDP_BYTES, answer.rcode >> 4 << 24, 0)
+        return bytes(out)
 
 
 def _note_suffixes(offsets: dict[bytes, int], name: bytes, position: int) -> None:
-    while name[0]:
+    # pointers have 14 bits; a name that starts behind them cannot be pointed at
+    while name[0] and position <= MAX_POINTER:
         offsets.setdefault(name, position)
         position += name[0] + 1
         name = parent(name)
@@ -250,7 +267,6 @@ def _append(out: bytearray, offsets: dict[bytes, int], record: Record) -> None:
     if prefix:
         _note_suffixes(offsets, owner, len(out))
     out += owner[:prefix]
-    # pointers have 14 bits; a name that starts behind them could not be pointed at
     out += (0xC000 | offsets[rest]).to_bytes(2, "big") if rest[0] else b"\0"
     out += RECORD.pack(record.type, IN, record.ttl_s, len(record.data))
     out += record.data
@@ -281,6 +297,11 @@ def txt_data(text: str) -> bytes:
 def soa_data(primary: bytes, mailbox: bytes, serial: int, negative_ttl_s: int) -> bytes:
     """Return the data of an SOA record."""
     return primary + mailbox + struct.pack("!IIIII", serial, 7200, 1800, 86400, negative_ttl_s)
+
+
+def is_truncated(message: bytes) -> bool:
+    """Return whether the sender says that the message does not hold everything."""
+    return bool(int.from_bytes(message[2:4], "big") & TC)
 
 
 def parse_answers(message: bytes) -> list[Record]:

@@ -22,6 +22,8 @@ TTL_S = 30
 SPEC_VERSION = "1.1.0"
 MAX_ALIASES = 8
 """CNAMEs followed before giving up on a circle."""
+FOLLOWED = frozenset({wire.A, wire.AAAA, wire.TXT})
+"""What is looked for behind a CNAME, as CoreDNS does; to others an alias has no data."""
 
 REVERSE = wire.encode_name("in-addr.arpa")
 REVERSE6 = wire.encode_name("ip6.arpa")
@@ -104,31 +106,41 @@ class Zone:
             return Answer(answers=(Record(name, wire.HINFO, TTL_S, b"\x07RFC8482\0"),))
         if name == self.apex:
             return self._apex_answer(query.type)
-        answers = list(self._resolve(name, query.type))
+        answers = self._resolve(name, query.type)
         if answers:
             return Answer(answers=answers, additional=self._glue(answers))
         rcode = wire.NOERROR if self._exists(name) else wire.NXDOMAIN
         authority = (self._soa(),) if self.contains(name) else ()
         return Answer(rcode, authority=authority)
 
-    def external_alias(self, answer: Answer) -> bytes | None:
+    def external_alias(self, query: Query, answer: Answer) -> bytes | None:
         """Return the name outside the cluster at which a chain of CNAMEs ends, if it does."""
         last = answer.answers[-1] if answer.answers else None
-        if last is None or last.type != wire.CNAME or self.contains(last.data):
+        if last is None or last.type != wire.CNAME or query.type == wire.CNAME:
+            return None
+        if self.contains(last.data):
             return None
         return last.data
 
-    def _resolve(self, name: bytes, type_: int) -> Iterator[Record]:
-        for _ in range(MAX_ALIASES):
+    def _resolve(self, name: bytes, type_: int) -> list[Record]:
+        """Return the records of a name, and the aliases that lead to them.
+
+        Aliases that lead in a circle, or to a name of the cluster without such records, are no
+        answer at all.
+        """
+        chain: list[Record] = []
+        while len(chain) <= MAX_ALIASES:
             found = self._data(name, type_)
             if found:
-                yield from (Record(name, type_, TTL_S, data) for data in found)
-                return
+                return chain + [Record(name, type_, TTL_S, data) for data in found]
+            if chain and not self.contains(name):
+                return chain  # the rest is for others to tell
             aliases = self._data(name, wire.CNAME)
-            if not aliases or type_ == wire.CNAME:
-                return
-            yield Record(name, wire.CNAME, TTL_S, aliases[0])
+            if not aliases or type_ not in FOLLOWED:
+                break
+            chain.append(Record(name, wire.CNAME, TTL_S, aliases[0]))
             name = aliases[0]
+        return []
 
     def _data(self, name: bytes, type_: int) -> Sequence[bytes]:
         owners = self._names.get(name)
