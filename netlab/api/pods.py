@@ -92,6 +92,12 @@ class LocalObjectReference(View, frozen=True, kw_only=True):
     name: str = ""
 
 
+class PodOs(View, frozen=True, kw_only=True):
+    """The operating system that a pod needs."""
+
+    name: str = ""
+
+
 class PodSpec(View, frozen=True, kw_only=True):
     """What a pod shall be. resources: of all containers together; None means no such bound."""
 
@@ -123,6 +129,13 @@ class PodSpec(View, frozen=True, kw_only=True):
     dns_config: PodDnsConfig | None = None
     scheduler_name: str = "default-scheduler"
     tolerations: tuple[Toleration, ...] = ()
+    os: PodOs | None = None
+
+    @property
+    def grace_s(self) -> float:
+        """How long the pod has to end; a negative number counts as 1."""
+        written_s = self.termination_grace_period_seconds
+        return float(written_s if written_s >= 0 else 1)
 
     @property
     def all_containers(self) -> tuple[Container, ...]:

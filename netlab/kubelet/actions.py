@@ -252,7 +252,7 @@ class PodActions:
         except HookError as error:
             name, reason = container.name, "FailedPostStartHook"
             self._state.tell(WARNING, reason, "PostStartHook failed", name)
-            grace_s = float(pod.spec.termination_grace_period_seconds)
+            grace_s = pod.spec.grace_s
             await self._stop([StopContainer(container_id, name, grace_s, reason)])
             now = self._parts.clock.now()
             waiting = Waiting("PostStartHookError", str(error))

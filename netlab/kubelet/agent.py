@@ -30,19 +30,22 @@ from netlab.client.interface import Client
 from netlab.clock import Clock
 from netlab.config import LabConfig
 from netlab.errors import NetlabError
-from netlab.kubelet.files import Resolver, parse_resolv_conf
+from netlab.kubelet.admission import refuse
 from netlab.kubelet.folders import NodeFolders
 from netlab.kubelet.images.gc import run_image_gc
 from netlab.kubelet.inventory import Inventory, Snapshot
+from netlab.kubelet.node.etc import NodeEtc, watch_resolv_conf
 from netlab.kubelet.node.heartbeat import NodeHeartbeat
 from netlab.kubelet.node.usage import NodeUsageMeter
-from netlab.kubelet.node_parts import NetnsTable, NodeParts, PodNetwork
+from netlab.kubelet.node_parts import WARNING, NetnsTable, NodeParts, PodNetwork
+from netlab.kubelet.planning.plan import TERMINAL_PHASES
+from netlab.kubelet.planning.steps import PodFailure
 from netlab.kubelet.sandbox import own_netns, remove_network, remove_sandbox
 from netlab.kubelet.streams.connection import KubeletConnection
 from netlab.kubelet.streams.log_rotation import run_log_rotation
 from netlab.kubelet.volumes.place import ensure_place
 from netlab.kubelet.volumes.watch import MountedObjects
-from netlab.kubelet.worker import PodWorker
+from netlab.kubelet.worker import FAILED_SYNC, PodWorker, sync_error
 from netlab.runtime.cri import ContainerRuntime, PodIdentity
 
 log = logging.getLogger(__name__)
@@ -101,7 +104,7 @@ class Kubelet:
             services=informers.of(SERVICE),
             folders=NodeFolders.of_lab(config),
             inventory=Inventory(runtime),
-            node_resolver=lambda: read_resolver(resolv_conf, sandbox=config.sandbox),
+            etc=NodeEtc(resolv_conf, config.hosts_file, sandbox=config.sandbox),
             mounted=MountedObjects(informers, self._mounted_changed),
         )
         self._pods = informers.of(POD, field_selector=f"spec.nodeName={node_name}")
@@ -132,12 +135,15 @@ class Kubelet:
             tasks.create_task(self._heartbeat.run())
             await asyncio.to_thread(ensure_place, self._parts.folders.in_memory)
             await self._set_up_network()
+            await self._heartbeat.known.wait()
             await self._pods.synced.wait()
             await self._parts.services.synced.wait()
             snapshot = await self._first_listing()
             self._pods.on_change(self._pod_changed)
             await self._adopt(snapshot)
             self._heartbeat.set_problems()
+            parts = self._parts
+            tasks.create_task(watch_resolv_conf(parts.etc, parts.clock, self._heartbeat.warn))
             tasks.create_task(self._watch_exits())
             tasks.create_task(self._relist_regularly())
             tasks.create_task(
@@ -172,6 +178,17 @@ class Kubelet:
             await self._parts.clock.sleep(RETRY_S)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        """Give the pod's worker its new state; a pod that cannot be digested costs only itself."""
+        try:
+            self._take_change(old, new)
+        except Exception as error:
+            pod = new if new is not None else old
+            if pod is None:
+                return
+            log.exception("pod %s/%s", pod.metadata.namespace, pod.metadata.name)
+            self._parts.events.record(POD, pod, WARNING, FAILED_SYNC, sync_error(error))
+
+    def _take_change(self, old: Pod | None, new: Pod | None) -> None:
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
             gone = self._workers.get(old.metadata.uid)
             if gone is not None:
@@ -187,15 +204,40 @@ class Kubelet:
 
     def _start_worker(self, identity: PodIdentity, pod: Pod | None) -> None:
         assert self._tasks is not None, "workers exist only while the agent runs"
-        worker = PodWorker(self._parts, identity, pod, start_slots=self._slots)
+        refused = None if pod is None else self._refusal(pod)
+        worker = PodWorker(self._parts, identity, pod, start_slots=self._slots, refused=refused)
         self._workers[identity.uid] = worker
         self._tasks.create_task(self._run_worker(worker), name=f"pod {identity.name}")
+
+    def _refusal(self, pod: Pod) -> PodFailure | None:
+        """Return why the node does not take a pod that is new here; None when it does."""
+        node, known = self._heartbeat.node, self._parts.inventory.snapshot.pod(pod.metadata.uid)
+        ended = pod.metadata.deletion_timestamp or pod.status.phase in TERMINAL_PHASES
+        if node is None or ended or pod.status.start_time is not None or known.sandboxes:
+            return None
+        others = [w.pod for w in self._workers.values() if w.holds_place and w.pod is not None]
+        refusal = refuse(pod, node, others)
+        if refusal is None:
+            return None
+        message = f"Pod was rejected: {refusal.message}"
+        return PodFailure(
+            refusal.reason, message, event_message=refusal.message, refused=True, grace_s=0.0
+        )
 
     async def _run_worker(self, worker: PodWorker) -> None:
         try:
             await worker.run()
+        except Exception as error:
+            # a fault in the care of one pod must not end the care of the others
+            log.exception("pod %s/%s", worker.identity.namespace, worker.identity.name)
+            worker.tell_fault(error)
+            await self._parts.clock.sleep(RELIST_S)
+            fresh = self._pods.get(worker.identity.namespace, worker.identity.name)
+            same = fresh is not None and fresh.metadata.uid == worker.identity.uid
+            self._start_worker(worker.identity, fresh if same else None)
         finally:
-            self._workers.pop(worker.identity.uid, None)
+            if self._workers.get(worker.identity.uid) is worker:
+                del self._workers[worker.identity.uid]
 
     def _find_worker(self, namespace: str, name: str) -> PodWorker | None:
         pod = self._pods.get(namespace, name)
@@ -243,7 +285,7 @@ class Kubelet:
                     worker = self._workers.get(snapshot.owners.get(process_id, ""))
                     if worker is not None:
                         worker.wake()
-            except NetlabError as error:
+            except (NetlabError, OSError) as error:
                 log.warning("watch the ends of containers: %s", error)
             await self._parts.clock.sleep(RETRY_S)
 
@@ -252,7 +294,7 @@ class Kubelet:
             await self._parts.clock.sleep(RELIST_S)
             try:
                 snapshot = await self._parts.inventory.refresh()
-            except NetlabError as error:
+            except (NetlabError, OSError) as error:
                 log.warning("list containers: %s", error)
                 self._heartbeat.set_problems(f"container runtime is down: {error}")
                 continue
@@ -269,8 +311,10 @@ class Kubelet:
             for worker in list(self._workers.values()):
                 try:
                     await self._check_network(worker)
-                except NetlabError as error:
+                except (NetlabError, OSError) as error:
                     log.warning("check network of pod %s: %s", worker.identity.name, error)
+                except Exception:  # a fault in the care of one pod must not end that of the others
+                    log.exception("check network of pod %s", worker.identity.name)
 
     async def _check_network(self, worker: PodWorker) -> None:
         sandbox = worker.observed.sandbox
@@ -303,6 +347,8 @@ class Kubelet:
                     await worker.check_volume_sizes()
                 except OSError as error:
                     log.warning("measure volumes of pod %s: %s", worker.identity.name, error)
+                except Exception:  # a fault in the care of one pod must not end that of the others
+                    log.exception("measure volumes of pod %s", worker.identity.name)
 
     def _mounted_changed(self, uid: str) -> None:
         worker = self._workers.get(uid)
@@ -334,16 +380,3 @@ class Kubelet:
         errors = [result for result in results if isinstance(result, Exception)]
         if errors:
             raise ExceptionGroup("stop all pods", errors)
-
-
-def read_resolver(path: Path, *, sandbox: bool) -> Resolver:
-    """Return the node's resolver settings.
-
-    A sandboxed node is cut off from the machine's network, so the machine's search domains, which
-    nothing there could answer, are left out.
-    """
-    try:
-        resolver = parse_resolv_conf(path.read_text())
-    except OSError:
-        return Resolver()
-    return Resolver(resolver.nameservers) if sandbox else resolver

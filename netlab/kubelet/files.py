@@ -69,20 +69,25 @@ def etc_files(
 
 
 def parse_resolv_conf(text: str) -> Resolver:
-    """Return what a resolv.conf says; the last ``search`` line wins, as in the C library."""
-    resolver = Resolver()
-    for line in text.splitlines():
+    """Return what a resolv.conf says; the last ``search`` line wins, as in the C library.
+
+    Words with characters that no name or address has are left out.
+    """
+    nameservers: list[str] = []
+    searches: list[str] = []
+    options: list[str] = []
+    for line in text.split("\n"):
         words = line.split("#", 1)[0].split(";", 1)[0].split()
         if len(words) < 2:
             continue
+        values = [word for word in words[1:] if word.isascii() and word.isprintable()]
         if words[0] == "nameserver":
-            resolver = replace(resolver, nameservers=(*resolver.nameservers, words[1]))
+            nameservers += values[:1]
         elif words[0] in ("search", "domain"):
-            searches = tuple(word.rstrip(".") or "." for word in words[1:])
-            resolver = replace(resolver, searches=searches)
+            searches = [word.rstrip(".") or "." for word in values]
         elif words[0] == "options":
-            resolver = replace(resolver, options=(*resolver.options, *words[1:]))
-    return resolver
+            options += values
+    return Resolver(tuple(nameservers), tuple(searches), tuple(options))
 
 
 def pod_resolver(

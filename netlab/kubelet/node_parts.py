@@ -5,7 +5,7 @@ One ``NodeParts`` is built per agent and handed to everything that acts on pods.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -19,9 +19,9 @@ from netlab.client.interface import Client
 from netlab.clock import Clock
 from netlab.cni.host_ports import HostPort
 from netlab.config import LabConfig
-from netlab.kubelet.files import Resolver
 from netlab.kubelet.folders import NodeFolders
 from netlab.kubelet.inventory import Inventory
+from netlab.kubelet.node.etc import NodeEtc
 from netlab.kubelet.volumes.watch import MountedObjects
 from netlab.runtime.cri import ContainerRuntime
 
@@ -77,7 +77,7 @@ class NetnsTable(Protocol):
 class NodeParts:
     """The doors; see each type.
 
-    node_resolver: returns the node's own resolv.conf, read anew. mounted: watches what pods show.
+    etc: the node's own resolv.conf and hosts file. mounted: watches what pods show.
     """
 
     client: Client
@@ -91,7 +91,7 @@ class NodeParts:
     services: Informer[Service]
     folders: NodeFolders
     inventory: Inventory
-    node_resolver: Callable[[], Resolver]
+    etc: NodeEtc
     mounted: MountedObjects
 
     @property

@@ -18,6 +18,7 @@ from pathlib import Path
 from netlab.api.pods import Pod, PodSecurityContext
 from netlab.cni.host_ports import pod_host_ports
 from netlab.errors import NetlabError
+from netlab.kubelet.admission import dotted
 from netlab.kubelet.containers.resources import pod_resources
 from netlab.kubelet.files import kernel_hostname
 from netlab.kubelet.folders import PodFolders
@@ -43,7 +44,7 @@ def sandbox_config(
         host_network=spec.host_network,
         host_pid=spec.host_pid,
         host_ipc=spec.host_ipc,
-        sysctls={sysctl.name: sysctl.value for sysctl in rights.sysctls},
+        sysctls={dotted(sysctl.name): sysctl.value for sysctl in rights.sysctls},
         resources=pod_resources(pod),
         uid=rights.run_as_user or 0,
         gid=rights.run_as_group or 0,

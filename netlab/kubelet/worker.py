@@ -38,12 +38,16 @@ from netlab.runtime.cri import ContainerPhase, ContainerState, PodIdentity
 
 log = logging.getLogger(__name__)
 
+FAILED_SYNC = "FailedSync"
+"""Reason of the event of a pod that the agent cannot take care of as it is written."""
+
 
 class PodWorker:
     """One pod. Run ``run()`` as a task; it returns when nothing of the pod is left.
 
     pod None: only the identity is known, because the API server has no such pod (any more).
-    start_slots: held while a sandbox or container is being made, to bound the load.
+    start_slots: held while a sandbox or container is being made, to bound the load. refused: why
+    the node does not take the pod; None when it does.
     """
 
     def __init__(
@@ -53,10 +57,12 @@ class PodWorker:
         pod: Pod | None,
         *,
         start_slots: asyncio.Semaphore,
+        refused: PodFailure | None = None,
     ) -> None:
         self.identity = identity
         self._parts = parts
         self._state = PodState(identity, pod, parts.events)
+        self._state.remember(given_up=refused)
         folders = parts.folders.pod(identity)
         self._folders = folders
         self._mounts = PodMounts(parts, folders)
@@ -90,6 +96,16 @@ class PodWorker:
     def status(self) -> dict[str, object] | None:
         """The status reported last; None before the first."""
         return self._reporter.latest
+
+    @property
+    def holds_place(self) -> bool:
+        """True when the pod takes room on the node: it was admitted and has not ended."""
+        if self.pod is None:
+            return False
+        status = self._reporter.latest
+        phase = self.pod.status.phase if status is None else status["phase"]
+        refused = self._state.memory.given_up is not None and not self.observed.sandboxes
+        return phase not in TERMINAL_PHASES and not refused
 
     def has_seen(self, listed: Observed) -> bool:
         """Return whether the worker's last pass saw just what was listed now."""
@@ -157,13 +173,20 @@ class PodWorker:
             for error in group.exceptions:
                 log.warning("pod %s/%s: %s", self.identity.namespace, self.identity.name, error)
             plan = self._plan_after_failure()
-        except* Exception:
+        except* Exception as group:
             # a fault in the care of one pod must not end the care of the others
             log.exception("pod %s/%s", self.identity.namespace, self.identity.name)
+            self.tell_fault(group)
             plan = self._plan_after_failure()
         else:
             self._failures_in_row = 0
         return plan
+
+    def tell_fault(self, error: BaseException) -> None:
+        """Tell as an event that the pod cannot be taken care of as it is."""
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        self._state.tell(WARNING, FAILED_SYNC, sync_error(error))
 
     def _plan_after_failure(self) -> Plan:
         self._failures_in_row += 1
@@ -284,7 +307,8 @@ class PodWorker:
         failed = plan.failed
         if failed is not None and failed != self._failure_told:
             self._failure_told = failed
-            self._state.tell(failed.event_type, failed.reason, failed.message)
+            text = failed.event_message or failed.message
+            self._state.tell(failed.event_type, failed.reason, text)
 
     def _report(self, pod: Pod) -> None:
         state, plan = self._state, self._plan
@@ -312,6 +336,11 @@ class PodWorker:
             await self._mounts.prepare(pod)
         except VolumeError as error:
             self._state.tell(WARNING, "FailedMount", str(error))
+
+
+def sync_error(error: BaseException) -> str:
+    """Return what the event says of a fault that nobody foresaw."""
+    return f"error determining status: {type(error).__name__}: {error}"
 
 
 def _same_but_status(new: Pod, old: Pod) -> bool:

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from netlab.api.core import Node, Taint
-from netlab.api.pods import Pod, Toleration
+from netlab.api.pods import Pod
 from netlab.api.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
+from netlab.api.taints import tolerates
 
 UNSCHEDULABLE = "node(s) were unschedulable"
 TAINTED = "node(s) had untolerated taint(s)"
@@ -69,21 +70,6 @@ PodCheck: TypeAlias = Callable[[Pod, Context], Rejection | None]
 Placement: TypeAlias = Callable[[Pod, Context], Sequence[PersistentVolumeClaim]]
 """Names the claims that must learn of the chosen node, and be bound, before the pod may be bound
 (WaitForFirstConsumer)."""
-
-
-def tolerates(pod: Pod, taint: Taint) -> bool:
-    """Return whether one of the pod's tolerations covers the taint."""
-    return any(_covers(toleration, taint) for toleration in pod.spec.tolerations)
-
-
-def _covers(toleration: Toleration, taint: Taint) -> bool:
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if toleration.operator == "Exists":
-        return True
-    return bool(toleration.key) and toleration.value == taint.value
 
 
 def node_is_schedulable(pod: Pod, node: Node, context: Context) -> Rejection | None:

@@ -26,7 +26,7 @@ from netlab.api.validation.container import (
     validate_init_containers,
 )
 from netlab.api.validation.metadata import validate_labels
-from netlab.api.validation.numbers import not_negative, one_of
+from netlab.api.validation.numbers import one_of
 from netlab.api.validation.resources import validate_pod_resources
 from netlab.api.validation.security import validate_pod_security
 from netlab.api.validation.volumes import validate_volumes
@@ -235,7 +235,7 @@ def _validate_names(spec: Mapping[str, Any], path: str) -> list[FieldError]:
 
 
 def _validate_limits(spec: Mapping[str, Any], path: str) -> list[FieldError]:
-    errors = not_negative(spec, "terminationGracePeriodSeconds", path)
+    errors: list[FieldError] = []  # a negative grace period counts as 1 and earns a warning
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and not 1 <= deadline <= _MAX_INT32:
         detail = f"must be between 1 and {_MAX_INT32}, inclusive"

@@ -53,6 +53,12 @@ def _pod_spec(spec: dict[str, Any], path: str) -> Iterator[str]:
         for index, container in enumerate(spec.get(field) or ()):
             yield from _container(container, f"{path}.{field}[{index}]")
     yield from _ports(spec, path)
+    grace_s = spec.get("terminationGracePeriodSeconds")
+    if isinstance(grace_s, int) and grace_s < 0:
+        yield (
+            f"{path}.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and"
+            " will be treated as 1"
+        )
 
 
 def _container(container: dict[str, Any], path: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from ipaddress import IPv4Network
 from netlab.api.core import Node
 from netlab.api.kinds import LEASE, NODE
 from netlab.api.view import Object
+from netlab.client.delays import asked_s
 from netlab.client.informer import Informer
 from netlab.errors import (
     ApiError,
@@ -39,7 +40,7 @@ from netlab.kubelet.node.objects import (
     node_patch,
     node_status,
 )
-from netlab.kubelet.node_parts import NORMAL, NodeParts
+from netlab.kubelet.node_parts import NORMAL, WARNING, NodeParts
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +53,10 @@ JITTER = 0.2
 
 
 class NodeHeartbeat:
-    """The Node object of one agent. ``ready`` is set while the API server has it as Ready.
+    """The Node object of one agent.
 
-    shown: the informer of this one Node; somebody else runs it.
+    shown: the informer of this one Node; somebody else runs it. ``known`` is set once there is a
+    Node, ``ready`` while the API server has it as Ready.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class NodeHeartbeat:
         self._written_at_s: float | None = None
         self._problems: tuple[str, ...] = ("container runtime network not ready",)
         self._changed = asyncio.Event()
-        self._known = asyncio.Event()
+        self.known = asyncio.Event()
         self.ready = asyncio.Event()
 
     @property
@@ -106,9 +108,13 @@ class NodeHeartbeat:
         ):
             self._changed.set()
 
-    def _tell(self, reason: str, message: str) -> None:
+    def warn(self, reason: str, message: str) -> None:
+        """Tell as an event what is wrong with the node."""
+        self._tell(reason, message, WARNING)
+
+    def _tell(self, reason: str, message: str, kind: str = NORMAL) -> None:
         if self._node is not None:
-            self._parts.events.record(NODE, self._node, NORMAL, reason, message)
+            self._parts.events.record(NODE, self._node, kind, reason, message)
 
     async def _facts(self) -> NodeFacts:
         state_dir = self._parts.config.state_dir
@@ -145,7 +151,7 @@ class NodeHeartbeat:
             log.warning("node %s was deleted by somebody: registered again", name)
         node = await self._take_over(node, facts)
         self._node, self._written_at_s = _readable(node), None
-        self._known.set()
+        self.known.set()
         self._tell("Starting", "Starting kubelet.")
         return node
 
@@ -220,7 +226,7 @@ class NodeHeartbeat:
 
     async def _run_lease(self) -> None:
         trouble = Trouble(f"lease of node {self._parts.node_name}")
-        await self._known.wait()
+        await self.known.wait()
         while True:
             delay_s = LEASE_S
             try:
@@ -273,7 +279,7 @@ class Trouble:
             self._told = text
         delay_s = min(RETRY_S * 2.0**self._failures, LONGEST_RETRY_S)
         self._failures = min(self._failures + 1, 16)
-        return delay_s * random.uniform(1.0, 1.0 + JITTER)
+        return max(delay_s * random.uniform(1.0, 1.0 + JITTER), asked_s(error))
 
     def over(self) -> None:
         """Take note that a call has succeeded."""

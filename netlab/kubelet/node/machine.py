@@ -61,7 +61,7 @@ def parse_meminfo(text: str) -> dict[str, int]:
 
 def _read(path: str) -> str:
     try:
-        return Path(path).read_text().strip()
+        return Path(path).read_text(errors="replace").strip()
     except OSError:
         return ""
 

@@ -77,7 +77,7 @@ class Look:
     @property
     def grace_s(self) -> float:
         """How long the pod's containers have to end."""
-        return float(self.pod.spec.termination_grace_period_seconds)
+        return self.pod.spec.grace_s
 
 
 def decide(look: Look, container: Container) -> Decision:

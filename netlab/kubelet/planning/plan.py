@@ -54,7 +54,7 @@ def plan_pod(pod: Pod | None, observed: Observed, memory: Memory, now: datetime)
     """Return the next steps for a pod; pod None means the API server no longer has it."""
     if pod is None or pod.metadata.deletion_timestamp is not None:
         return _plan_end(pod, observed, memory)
-    grace_s = float(pod.spec.termination_grace_period_seconds)
+    grace_s = pod.spec.grace_s
     if pod.status.phase in TERMINAL_PHASES:
         return Plan(end_all(pod, observed, grace_s))
     failed = _failure(pod, memory, now)
@@ -160,7 +160,7 @@ def _deletion_grace_s(pod: Pod | None) -> float:
     if pod is None:
         return REMOVED_GRACE_S
     grace_s = pod.metadata.deletion_grace_period_seconds
-    return float(pod.spec.termination_grace_period_seconds if grace_s is None else grace_s)
+    return pod.spec.grace_s if grace_s is None else float(grace_s)
 
 
 def _waiting(decisions: Iterable[Decision]) -> dict[str, Waiting]:

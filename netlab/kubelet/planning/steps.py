@@ -42,14 +42,17 @@ def not_started(pod: Pod) -> Waiting:
 class PodFailure:
     """Why the node gave a pod up, as ``status.reason`` and ``status.message`` tell it.
 
-    event_type: Normal or Warning, of the event with the same reason and message. grace_s: how
-    long the pod then has to end; None means its own time.
+    event_type: Normal or Warning, of the event with the same reason and message. event_message:
+    what the event says instead; "" for the same. grace_s: how long the pod then has to end; None
+    means its own time. refused: nothing of the pod was ever made.
     """
 
     reason: str
     message: str
     event_type: str = "Warning"
     grace_s: float | None = None
+    event_message: str = ""
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,11 @@ def pod_conditions(
     return kept + [_condition(pod, kind, wanted[kind], now) for kind in OWNED_CONDITIONS]
 
 
+def scheduled_condition(pod: Pod, now: datetime) -> list[Object]:
+    """Return all that is to be told of a pod that this node did not take: it was bound here."""
+    return [_condition(pod, "PodScheduled", TRUE, now)]
+
+
 def _initialized(pod: Pod, statuses: Mapping[str, Object], phase: str) -> Verdict:
     if phase == "Succeeded":
         return Verdict("True", "PodCompleted")

@@ -20,7 +20,7 @@ from netlab.api.pods import Pod, PodStatus
 from netlab.api.view import Object
 from netlab.kubelet.planning.restarting import init_restarts, is_sidecar, restarts, sidecars
 from netlab.kubelet.status.conditions import OWNED_CONDITIONS as OWNED_CONDITIONS
-from netlab.kubelet.status.conditions import pod_conditions
+from netlab.kubelet.status.conditions import pod_conditions, scheduled_condition
 from netlab.kubelet.status.containers import CONTAINER_ID_SCHEME as CONTAINER_ID_SCHEME
 from netlab.kubelet.status.containers import TERMINAL_PHASES, container_status
 from netlab.kubelet.status.containers import Situation as Situation
@@ -28,6 +28,8 @@ from netlab.kubelet.status.termination_message import MAX_POD_BYTES
 from netlab.timestamps import rfc3339
 
 OPTIONAL = (
+    "hostIP",
+    "hostIPs",
     "reason",
     "message",
     "podIP",
@@ -42,6 +44,8 @@ OPTIONAL = (
 def pod_status(situation: Situation, now: datetime) -> Object:
     """Return the pod's whole status."""
     pod = situation.pod
+    if _never_admitted(situation):
+        return _refused_status(situation, now)
     statuses = {c.name: container_status(situation, c) for c in pod.spec.all_containers}
     _bound_messages(list(statuses.values()))
     phase = _phase(situation, statuses)
@@ -64,6 +68,27 @@ def pod_status(situation: Situation, now: datetime) -> Object:
     if pod.spec.ephemeral_containers:
         ephemeral = _by_name(pod.spec.ephemeral_containers, statuses)
         status["ephemeralContainerStatuses"] = ephemeral
+    return status
+
+
+def _never_admitted(situation: Situation) -> bool:
+    """True when the pod has ended without anything of it having been made."""
+    status, observed = situation.pod.status, situation.observed
+    if observed.sandboxes or observed.containers or status.all_container_statuses:
+        return False
+    refused = situation.failed is not None and situation.failed.refused
+    return refused or (status.phase in TERMINAL_PHASES and bool(status.reason))
+
+
+def _refused_status(situation: Situation, now: datetime) -> Object:
+    """Return what is told of a pod that the node did not take: neither containers nor address."""
+    pod = situation.pod
+    phase = pod.status.phase if pod.status.phase in TERMINAL_PHASES else "Failed"
+    status: Object = {"phase": phase, **_why(situation, phase)}
+    if pod.metadata.generation:
+        status["observedGeneration"] = pod.metadata.generation
+    status["conditions"] = scheduled_condition(pod, now)
+    status["startTime"] = rfc3339(pod.status.start_time or now)
     return status
 
 

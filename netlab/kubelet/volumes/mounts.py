@@ -116,8 +116,8 @@ class PodMounts:
             config=config,
             node_name=self._parts.node_name,
             pod_ip=pod_ip,
-            node_resolver=self._parts.node_resolver(),
-            node_hosts=config.hosts_file.read_text(errors="replace") if in_node else "",
+            node_resolver=self._parts.etc.resolver(),
+            node_hosts=self._parts.etc.hosts() if in_node else "",
         )
         for message in made.warnings:
             self._parts.events.record(POD, pod, WARNING, "DNSConfigForming", message)

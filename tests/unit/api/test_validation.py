@@ -254,7 +254,7 @@ ROWS = [
         POD,
         "spec.terminationGracePeriodSeconds",
         -1,
-        f"spec.terminationGracePeriodSeconds: Invalid value: -1: {NOT_NEGATIVE}",
+        "[]",  # counts as 1, and earns a warning
     ),
     (
         POD,

@@ -134,6 +134,16 @@ def pod_with(container: Any = None, **metadata: Any) -> Any:
     }
 
 
+def test_a_negative_grace_period_is_warned_of():
+    pod = pod_with()
+    assert object_warnings(POD, pod) == []
+    pod["spec"]["terminationGracePeriodSeconds"] = -5
+    assert object_warnings(POD, pod) == [
+        "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be"
+        " treated as 1"
+    ]
+
+
 @pytest.mark.parametrize(
     ("obj", "start"),
     [

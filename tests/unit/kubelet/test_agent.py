@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from itertools import pairwise
 from typing import Any
 
@@ -724,3 +725,42 @@ async def test_a_finalizer_holds_the_object_but_not_the_processes(world):
         held[0] = False
         await world.delete(grace=0)
         assert not world.exists()
+
+
+def _fails_for_bad(real):
+    def failing(*args, **options):
+        found = [a for a in args if getattr(getattr(a, "metadata", None), "name", "") == "bad"]
+        if found:
+            raise ValueError("no agent can read this")
+        return real(*args, **options)
+
+    return failing
+
+
+@pytest.mark.parametrize(
+    "place", ["worker.plan_pod", "agent.refuse", "status.reporter.status_patch", "worker.PodState"]
+)
+async def test_a_pod_that_cannot_be_digested_costs_only_itself(world, monkeypatch, place):
+    module, name = place.rsplit(".", 1)
+    module = importlib.import_module(f"netlab.kubelet.{module}")
+    real = getattr(module, name)
+    monkeypatch.setattr(module, name, _fails_for_bad(real))
+    async with world.running():
+        await world.add_pod("bad")
+        await world.pass_time(6)
+        await world.add_pod("good")
+        assert world.status("good")["phase"] == "Running"
+        told = dict(world.api.events())["FailedSync"]
+        assert told == "error determining status: ValueError: no agent can read this"
+        assert world.kubelet.ready.is_set()
+
+
+async def test_a_pod_that_could_not_be_digested_for_a_while_is_taken_up_again(world, monkeypatch):
+    module = importlib.import_module("netlab.kubelet.status.reporter")
+    real = module.status_patch
+    monkeypatch.setattr(module, "status_patch", _fails_for_bad(real))
+    async with world.running():
+        await world.add_pod("bad")
+        monkeypatch.setattr(module, "status_patch", real)
+        await world.pass_time(6)
+        assert world.status("bad")["phase"] == "Running"

@@ -237,6 +237,8 @@ def test_the_patch_removes_what_is_no_longer_true() -> None:
         "initContainerStatuses": None,
         "containerStatuses": None,
         "ephemeralContainerStatuses": None,
+        "hostIP": None,
+        "hostIPs": None,
         "conditions": [],
     }
 
