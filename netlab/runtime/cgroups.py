@@ -156,12 +156,16 @@ def _write_back(held: dict[Path, str]) -> None:
             file.write_text(text)
 
 
-def kill_session(hierarchies: Sequence[Hierarchy], group: str, leader: int) -> None:
-    """End the processes in a group that belong to the session of a leader, and the leader."""
-    if leader <= 0:
+def kill_session(hierarchies: Sequence[Hierarchy], group: str, pid: int) -> None:
+    """End the processes in a group that belong to the session of one of them, itself included.
+
+    One that has ended is taken for its session's leader.
+    """
+    if pid <= 0:
         return
     members = process_ids(hierarchies, group)
-    _signal_all((pid for pid in members if _session_of(pid) == leader), signal.SIGKILL)
+    session = (_session_of(pid) if pid in members else 0) or pid
+    _signal_all((member for member in members if _session_of(member) == session), signal.SIGKILL)
 
 
 def signal_group(hierarchies: Sequence[Hierarchy], group: str, number: int) -> None:

@@ -60,6 +60,16 @@ class _Report(msgspec.Struct):
     message: str = ""
 
 
+class _Process(msgspec.Struct):
+    args: list[str] = []
+
+
+class _Spec(msgspec.Struct):
+    """The part of an OCI spec that names the program."""
+
+    process: _Process
+
+
 def conmon_argv(job: ConmonJob) -> list[str]:
     """Return conmon's command line.
 
@@ -108,7 +118,7 @@ async def launch(job: ConmonJob, *, settle: Callable[[int], None]) -> int:
         for descriptor in (report_read, report_write, start_read, start_write):
             if descriptor >= 0:
                 os.close(descriptor)
-    return _pid_of(text, job.folder / "conmon.err")
+    return _pid_of(text, job.folder)
 
 
 def resize_terminal(folder: Path, columns: int, rows: int) -> None:
@@ -213,12 +223,22 @@ def _wake(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-def _pid_of(text: bytes, errors: Path) -> int:
+def _pid_of(text: bytes, folder: Path) -> int:
     try:
         report = msgspec.json.decode(text, type=_Report)
     except msgspec.MsgspecError:
         report = _Report()
     if report.data > 0:
         return report.data
-    said = report.message or errors.read_text(errors="replace")
-    raise ContainerError(f"OCI runtime create failed: {runtime_message(said)}")
+    said = report.message or (folder / "conmon.err").read_text(errors="replace")
+    message = runtime_message(said, program=_program(folder))
+    raise ContainerError(f"OCI runtime create failed: {message}")
+
+
+def _program(bundle: Path) -> str:
+    """Return what a container was to run, as far as its spec tells."""
+    try:
+        spec = msgspec.json.decode((bundle / "config.json").read_bytes(), type=_Spec)
+    except (OSError, msgspec.MsgspecError):
+        return ""
+    return next(iter(spec.process.args), "")

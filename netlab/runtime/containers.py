@@ -25,7 +25,6 @@ from netlab.runtime.bundle import make_bundle, new_record
 from netlab.runtime.cgroups import (
     add_process,
     kill_processes,
-    kill_session,
     lab_group,
     signal_group,
 )
@@ -37,6 +36,7 @@ from netlab.runtime.cri import (
     LinuxResources,
     SandboxStatus,
 )
+from netlab.runtime.exec import end_session
 from netlab.runtime.exits import ExitWatcher
 from netlab.runtime.limits import oci_changes
 from netlab.runtime.machine import Machine, disk_errors_as
@@ -313,7 +313,7 @@ class Containers:
     def _adopt_one(self, folder: Path, record: ContainerRecord) -> _Container:
         for session in folder.glob("exec-*"):
             # Nobody reads its output any more.
-            kill_session(self._machine.hierarchies, record.cgroup, read_pid(session / "pid"))
+            end_session(self._machine.hierarchies, record.cgroup, session)
             shutil.rmtree(session, ignore_errors=True)
         started = read_record(folder / "started.json", Started)
         container = _Container(record, pid=read_pid(folder / "pid"))

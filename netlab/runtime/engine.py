@@ -49,7 +49,7 @@ from netlab.runtime.layers import find_program
 from netlab.runtime.machine import Machine, own_lowest_oom_score
 from netlab.runtime.mounts import ensure_overlay_place
 from netlab.runtime.oci import OciCommand
-from netlab.runtime.probe import boot_id, find_oci_runtime
+from netlab.runtime.probe import CANDIDATES, boot_id, find_oci_runtime
 from netlab.runtime.process import kill_with_argument
 from netlab.runtime.records import RuntimePaths
 from netlab.runtime.sandboxes import Sandboxes
@@ -70,7 +70,7 @@ class OciRuntime:
 
     run_dir, state_dir: the lab's folders. images_dir: recipes; None means netlab's own.
     images_root: the store of loaded and pulled images. registries: which may be asked for more;
-    None means all.
+    None means all. oci_runtimes: which OCI runtimes are tried, in this order.
     """
 
     def __init__(
@@ -83,10 +83,12 @@ class OciRuntime:
         images_dir: Path | None = None,
         images_root: Path = IMAGES_ROOT,
         registries: RegistryRules | None = None,
+        oci_runtimes: Sequence[str] = CANDIDATES,
     ) -> None:
         self._paths = RuntimePaths(run_dir, state_dir)
         self._lab_name = lab_name
         self._clock = clock
+        self._oci_runtimes = oci_runtimes
         self._built_in = BuiltInImages(
             images_dir=images_dir or default_images_dir(), layers_dir=self._paths.layers
         )
@@ -320,6 +322,7 @@ class OciRuntime:
             cache=paths.probe_result,
             oci_root=paths.oci_root,
             cgroup=f"{lab_group(self._lab_name)}/probe",
+            names=self._oci_runtimes,
         )
         return Machine(
             lab_name=self._lab_name,

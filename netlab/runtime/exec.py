@@ -1,10 +1,10 @@
 """Further processes in running containers: ``kubectl exec``, with and without a terminal.
 
-The OCI runtime's own ``exec`` joins the container's namespaces and control group, drops the same
-capabilities and stays as the process's parent; its exit code is the process's. With a terminal,
-a pseudo-terminal is made here and the runtime copies between it and the one inside. The runtime
-turns off the inner one's line endings, a moment after the process may have written its first line:
-so they are mended here, where it can be seen which are missing.
+The OCI runtime's own ``exec`` joins the container's namespaces and control group, takes the rights
+of the description it is given and stays as the process's parent; its exit code is the process's.
+
+What a closed exec leaves is found by session: runc makes each process the leader of one; crun does
+so on a terminal only, otherwise a helper that has ended is the leader.
 """
 
 from __future__ import annotations
@@ -14,60 +14,73 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from netlab.api.streams import STDERR, STDOUT
-from netlab.command import Child, spawn
 from netlab.runtime.cgroups import Hierarchy, kill_session
-from netlab.runtime.descriptors import InputWriter, OutputReader
+from netlab.runtime.exec_streams import (
+    CONSOLE,
+    ExecStreams,
+    start_on_console,
+    start_on_pipes,
+    start_on_terminal,
+)
 from netlab.runtime.oci import OciCommand, exec_words
 from netlab.runtime.process import read_pid
-from netlab.runtime.runtime_errors import runtime_message, start_failure_code
-from netlab.runtime.terminals import make_raw, set_size, with_carriage_returns
+from netlab.runtime.runtime_errors import is_of_crun, runtime_error, start_failure_code
+from netlab.runtime.spec import exec_process
+from netlab.runtime.terminals import set_size, with_carriage_returns
 
 # Starting takes the runtime 20 ms, on a busy machine much longer.
 _KILL_INTERVAL_S = 0.02
 _KILL_ATTEMPTS = 250
-_DEFAULT_SIZE = (80, 24)
-
-
-@dataclass(frozen=True, slots=True)
-class _Streams:
-    """A started process with our ends of its streams; terminal is the pseudo-terminal's."""
-
-    process: Child
-    output: OutputReader
-    stdin: InputWriter | None
-    terminal: int | None
+_LAST_WORDS_TIMEOUT_S = 1.0
 
 
 class OciExec:
     """A process in a container; fulfils ``ExecProcess``. Made by ``start_exec``."""
 
     def __init__(
-        self, streams: _Streams, *, folder: Path, cgroup: str, hierarchies: Sequence[Hierarchy]
+        self,
+        streams: ExecStreams,
+        *,
+        program: str,
+        tty: bool,
+        folder: Path,
+        cgroup: str,
+        hierarchies: Sequence[Hierarchy],
     ) -> None:
         self._process = streams.process
         self._output = streams.output
         self._stdin = streams.stdin
         self._terminal = streams.terminal
+        self._program = program
         self._folder = folder
         self._cgroup = cgroup
         self._hierarchies = hierarchies
         self._code: int | None = None
-        self._on_terminal = streams.terminal is not None
+        self._has_spoken = False
+        self._refusal = ""
+        self._tty = tty
+        self._mends_lines = streams.mends_lines
         self._after_return = False
 
     async def read(self) -> tuple[int, bytes] | None:
         """Return the next piece of output, or None at the end."""
         piece = await self._output.read()
-        if piece is None or not self._on_terminal:
-            return piece
+        if not self._has_spoken:
+            self._has_spoken = True
+            piece = await self._in_known_words(piece)
+        if piece is None:
+            return None
         channel, data = piece
+        if not self._mends_lines:
+            return channel, data
         mended = with_carriage_returns(data, after_return=self._after_return)
         self._after_return = data.endswith(b"\r")
         return channel, mended
@@ -93,7 +106,7 @@ class OciExec:
         if columns < 1 or rows < 1:
             return
         set_size(self._terminal, columns, rows)
-        # The runtime is not in the terminal's foreground group, so the kernel does not tell it.
+        # runc is not in the terminal's foreground group, so the kernel does not tell it.
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGWINCH)
 
@@ -121,8 +134,7 @@ class OciExec:
     async def _kill(self) -> None:
         """End the process, also when the runtime is still starting it."""
         for _ in range(_KILL_ATTEMPTS):
-            # The runtime makes each process the leader of a session: what it started goes too.
-            kill_session(self._hierarchies, self._cgroup, read_pid(self._folder / "pid"))
+            end_session(self._hierarchies, self._cgroup, self._folder)
             try:
                 async with asyncio.timeout(_KILL_INTERVAL_S):
                     await self.wait()
@@ -136,15 +148,41 @@ class OciExec:
     def _exit_code(self, code: int) -> int:
         if code < 0:
             return 128 - code
-        if code != 0 and not (self._folder / "pid").exists():
-            return start_failure_code(self._failure())
+        if code == 0:
+            return code
+        self._refusal = self._failure()
+        # crun has written the pid before it finds that there is nothing to run
+        if self._refusal or not (self._folder / "pid").exists():
+            return start_failure_code(self._refusal)
         return code
+
+    async def _in_known_words(self, piece: tuple[int, bytes] | None) -> tuple[int, bytes] | None:
+        """Return the first output; what crun says for want of a process, as runc says it.
+
+        Without the process crun has no terminal to say it on.
+        """
+        if piece is not None and not is_of_crun(piece[1].decode(errors="replace")):
+            return piece
+        # the same words may be a process's own: only crun has ended by now, and has a log
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_TIMEOUT_S):
+                await self.wait()
+        if not self._refusal:
+            return piece
+        end = "\r\n" if self._tty and not self._mends_lines else "\n"
+        return STDOUT if self._tty else STDERR, f"exec failed: {self._refusal}{end}".encode()
 
     def _failure(self) -> str:
         try:
-            return runtime_message((self._folder / "log").read_text(errors="replace"))
+            text = (self._folder / "log").read_text(errors="replace")
+            return runtime_error(text, program=self._program)
         except FileNotFoundError:
             return ""
+
+
+def end_session(hierarchies: Sequence[Hierarchy], cgroup: str, folder: Path) -> None:
+    """Kill a container's processes that belong to an exec's session; folder: the exec's own."""
+    kill_session(hierarchies, cgroup, read_pid(folder / "pid"))
 
 
 async def start_exec(
@@ -160,62 +198,42 @@ async def start_exec(
 ) -> OciExec:
     """Start a process in a running container, whose bundle and control group are given."""
     folder = Path(tempfile.mkdtemp(prefix="exec-", dir=bundle))
-    words = exec_words(container_id, argv, tty=tty, pid_file=folder / "pid")
+    description = folder / "process.json"
+    console = tty and oci.gives_consoles
+    words = exec_words(
+        container_id,
+        process=description,
+        pid_file=folder / "pid",
+        console=CONSOLE if console else "",
+    )
     command = oci.argv(*words, log=folder / "log")
     try:
-        if tty:
-            streams = _start_on_terminal(command, stdin=stdin)
+        process = exec_process(_own_process(bundle), argv, tty=tty)
+        description.write_bytes(msgspec.json.encode(process))
+        if (score := process.get("oomScoreAdj")) is not None:
+            # crun takes the score from no description: the process inherits it from crun
+            command = ["choom", "-n", str(score), "--", *command]
+        if console:
+            streams = await start_on_console(command, folder, stdin=stdin)
+        elif tty:
+            streams = start_on_terminal(command, stdin=stdin)
         else:
-            streams = _start_on_pipes(command, stdin=stdin)
+            streams = start_on_pipes(command, stdin=stdin)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return OciExec(streams, folder=folder, cgroup=cgroup, hierarchies=hierarchies)
-
-
-def _start_on_pipes(command: Sequence[str], *, stdin: bool) -> _Streams:
-    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-        out_read, out_write = _pipe(ours, theirs)
-        err_read, err_write = _pipe(ours, theirs)
-        in_read, in_write = subprocess.DEVNULL, None
-        if stdin:
-            in_write, in_read = _pipe(ours, theirs, reverse=True)
-        process = spawn(
-            command, stdin=in_read, stdout=out_write, stderr=err_write, start_new_session=True
-        )
-        ours.pop_all()
-    return _Streams(
-        process=process,
-        output=OutputReader({out_read: STDOUT, err_read: STDERR}),
-        stdin=None if in_write is None else InputWriter(in_write),
-        terminal=None,
+    return OciExec(
+        streams,
+        program=argv[0] if argv else "",
+        tty=tty,
+        folder=folder,
+        cgroup=cgroup,
+        hierarchies=hierarchies,
     )
 
 
-def _start_on_terminal(command: Sequence[str], *, stdin: bool) -> _Streams:
-    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-        master, slave = os.openpty()
-        ours.callback(os.close, master)
-        theirs.callback(os.close, slave)
-        set_size(master, *_DEFAULT_SIZE)
-        # Raw at once: what is typed before the runtime has set it so would be echoed twice.
-        make_raw(slave)
-        process = spawn(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
-        ours.pop_all()
-    return _Streams(
-        process=process,
-        output=OutputReader({os.dup(master): STDOUT}),
-        stdin=InputWriter(os.dup(master)) if stdin else None,
-        terminal=master,
-    )
-
-
-def _pipe(
-    ours: contextlib.ExitStack, theirs: contextlib.ExitStack, *, reverse: bool = False
-) -> tuple[int, int]:
-    """Return (our end, the process's end): we read, or with reverse we write."""
-    read, write = os.pipe()
-    mine, other = (write, read) if reverse else (read, write)
-    ours.callback(os.close, mine)
-    theirs.callback(os.close, other)
-    return mine, other
+def _own_process(bundle: Path) -> dict[str, Any]:
+    """Return the description of a container's first process."""
+    spec: dict[str, Any] = msgspec.json.decode((bundle / "config.json").read_bytes())
+    found: dict[str, Any] = spec["process"]
+    return found

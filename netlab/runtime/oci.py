@@ -1,4 +1,4 @@
-"""The OCI runtime's command line: run a sandbox, start a container, the argv of an exec.
+"""The OCI runtime's command line: run a sandbox, start a container, the words of an exec.
 
 crun and runc take the same commands and options for what netlab asks. Removal is not asked of
 them: ``runc delete --force`` polls in steps of 0.1 s, and netlab must be able to remove a half-made
@@ -8,7 +8,7 @@ container anyway (``cgroups.py``, ``teardown.py``).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,11 @@ class OciCommand:
         """Return a command line; with log, errors go to that file as JSON lines too."""
         options = [] if log is None else ["--log", str(log), "--log-format", "json"]
         return [str(self.path), "--root", str(self.root), *options, *words]
+
+    @property
+    def gives_consoles(self) -> bool:
+        """True when an exec that is waited for may send its terminal away: crun's may."""
+        return self.path.name == "crun"
 
     async def run_detached(self, container_id: str, bundle: Path) -> int:
         """Create and start a container that nobody supervises; return its pid.
@@ -85,11 +90,15 @@ class OciCommand:
 
 
 def exec_words(
-    container_id: str, argv: Sequence[str], *, tty: bool, pid_file: Path
+    container_id: str, *, process: Path, pid_file: Path, console: str = ""
 ) -> tuple[str, ...]:
-    """Return the runtime's words for a further process in a container."""
-    terminal = ("--tty",) if tty else ()
-    return ("exec", *terminal, "--pid-file", str(pid_file), container_id, *argv)
+    """Return the runtime's words for a further process in a container.
+
+    process: the file that describes it wholly (``spec.exec_process``); console: the socket that
+    its terminal is sent to.
+    """
+    socket = ("--console-socket", console) if console else ()
+    return ("exec", *socket, "--process", str(process), "--pid-file", str(pid_file), container_id)
 
 
 def _read_log(log: Path) -> str:

@@ -11,14 +11,18 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from netlab.command import run
 from netlab.errors import CommandError, HostError
+from netlab.runtime.cri import PodIdentity, SandboxConfig
+from netlab.runtime.machine import own_lowest_oom_score
 from netlab.runtime.recipe import DEFAULT_PATH
 from netlab.runtime.records import read_record, write_record
 from netlab.runtime.runtime_errors import runtime_message
+from netlab.runtime.spec import sandbox_spec
 
 CANDIDATES = ("crun", "runc")
 _TRIAL_TIMEOUT_S = 20.0
@@ -37,15 +41,22 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-async def find_oci_runtime(*, pause_layer: Path, cache: Path, oci_root: Path, cgroup: str) -> Path:
-    """Return the OCI runtime to use.
+async def find_oci_runtime(
+    *,
+    pause_layer: Path,
+    cache: Path,
+    oci_root: Path,
+    cgroup: str,
+    names: Sequence[str] = CANDIDATES,
+) -> Path:
+    """Return the OCI runtime to use, the first of names that works.
 
     pause_layer: a root with /pause; cache: file that keeps the answer.
     Raises: HostError naming the Debian package, or why each candidate failed.
     """
-    found = {name: which for name in CANDIDATES if (which := shutil.which(name, path=DEFAULT_PATH))}
+    found = {name: which for name in names if (which := shutil.which(name, path=DEFAULT_PATH))}
     if not found:
-        raise HostError("no OCI runtime is installed; run: sudo apt-get install crun runc")
+        raise HostError(f"no OCI runtime is installed; run: sudo apt-get install {' '.join(names)}")
     candidates = [_fingerprint(Path(path)) for path in found.values()]
     kept = read_record(cache, ProbeResult)
     if kept and (kept.boot_id, kept.candidates) == (boot_id(), candidates):
@@ -58,7 +69,7 @@ async def find_oci_runtime(*, pause_layer: Path, cache: Path, oci_root: Path, cg
             write_record(cache, result)
             return Path(path)
         failures.append(f"{name}: {failure}")
-    missing = [name for name in CANDIDATES if name not in found]
+    missing = [name for name in names if name not in found]
     hint = f"; try: sudo apt-get install {' '.join(missing)}" if missing else ""
     raise HostError(f"no OCI runtime works here: {'; '.join(failures)}{hint}")
 
@@ -68,7 +79,7 @@ async def _try_runtime(runtime: Path, pause_layer: Path, oci_root: Path, cgroup:
     bundle = Path(tempfile.mkdtemp(prefix="probe-", dir=oci_root.parent))
     container = f"netlab-probe-{bundle.name}"
     try:
-        spec = _trial_spec(pause_layer, ("/pause", "-V"), cgroup)
+        spec = _trial_spec(pause_layer, cgroup)
         (bundle / "config.json").write_bytes(msgspec.json.encode(spec))
         argv = [str(runtime), "--root", str(oci_root), "run", "--bundle", str(bundle), container]
         await run(argv, timeout_s=_TRIAL_TIMEOUT_S)
@@ -84,24 +95,22 @@ async def _try_runtime(runtime: Path, pause_layer: Path, oci_root: Path, cgroup:
     return None
 
 
-def _trial_spec(root: Path, argv: Sequence[str], cgroup: str) -> dict[str, object]:
-    return {
-        "ociVersion": "1.0.2",
-        "process": {
-            "terminal": False,
-            "user": {"uid": 0, "gid": 0},
-            "args": list(argv),
-            "env": [f"PATH={DEFAULT_PATH}"],
-            "cwd": "/",
-        },
-        "root": {"path": str(root), "readonly": True},
-        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
-        "linux": {
-            "cgroupsPath": cgroup,
-            "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")],
-            "resources": {"devices": [{"allow": False, "access": "rwm"}]},
-        },
-    }
+def _trial_spec(root: Path, cgroup: str) -> dict[str, Any]:
+    """Return the spec of a sandbox that only prints its version.
+
+    A sandbox's own, down to /dev on a tmpfs: the folder of roots may be mounted nodev, as /run is
+    under systemd, and there no device of runc's could be opened.
+    """
+    sandbox = SandboxConfig(PodIdentity("", "probe", ""), 0, "probe", netns=None)
+    spec = sandbox_spec(
+        sandbox,
+        root=root,
+        cgroup=cgroup,
+        argv=("/pause", "-V"),
+        lowest_oom_score=own_lowest_oom_score(),
+    )
+    spec["linux"]["namespaces"].append({"type": "network"})
+    return spec
 
 
 def _fingerprint(path: Path) -> str:

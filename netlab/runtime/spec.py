@@ -158,6 +158,19 @@ def container_spec(
     }
 
 
+def exec_process(process: Mapping[str, Any], argv: Sequence[str], *, tty: bool) -> dict[str, Any]:
+    """Return what a further process in a container is: all of its first one, ``process`` of its
+    spec, but for the command, the terminal and, on a terminal, TERM.
+
+    Mirrors containerd's ``execInContainer``. Nothing is left to the OCI runtime: of a command line
+    crun takes root, with full rights, where runc takes the container's.
+    """
+    env = list(process["env"])
+    if tty:
+        env = [*(word for word in env if not word.startswith("TERM=")), _TERM]
+    return {**process, "args": list(argv), "env": env, "terminal": tty}
+
+
 def container_argv(config: ContainerConfig, image: ImageConfig) -> list[str]:
     """Return the process to run: a pod's command replaces the image's entrypoint and cmd, its
     args replace cmd alone.
@@ -175,9 +188,13 @@ def container_env(config: ContainerConfig, image: ImageConfig, *, hostname: str)
     """
     env = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname}
     if config.tty:
-        env["TERM"] = "xterm"
+        name, _, value = _TERM.partition("=")
+        env[name] = value
     return {**env, **image.env, **config.env}
 
+
+_TERM = "TERM=xterm"
+"""What containerd tells a process that has a terminal."""
 
 _PROC = {
     "destination": "/proc",
@@ -207,13 +224,15 @@ def _process(
     granted = list(capabilities)
     # who is not root starts without effective rights; programs with file capabilities regain them
     own = granted if user.uid == 0 else []
+    # every set by name: what is not said, each OCI runtime fills in its own way
+    sets = {"bounding": granted, "effective": own, "permitted": own}
     return {
         "terminal": tty,
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
         "args": list(argv),
         "env": [f"{name}={value}" for name, value in env.items()],
         "cwd": working_dir,
-        "capabilities": {"bounding": granted, "effective": own, "permitted": own},
+        "capabilities": {**sets, "inheritable": [], "ambient": []},
     }
 
 

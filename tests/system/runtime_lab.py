@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from netlab.clock import SystemClock
+from netlab.errors import HostError
 from netlab.runtime.cgroups import host_hierarchies
 from netlab.runtime.cleanup import destroy_lab_containers
 from netlab.runtime.cri import ContainerConfig, PodIdentity, SandboxConfig
 from netlab.runtime.engine import OciRuntime
 from netlab.runtime.mounts import mounts_below
+from netlab.runtime.probe import CANDIDATES
 
 
 @dataclass
@@ -34,17 +36,19 @@ class Lab:
     def state_dir(self):
         return self.base / "state"
 
-    def runtime(self):
+    def runtime(self, oci=None):
+        """Return a runtime; oci: the one OCI runtime that it may use."""
         return OciRuntime(
+            oci_runtimes=(oci,) if oci else CANDIDATES,
             run_dir=self.run_dir,
             state_dir=self.state_dir,
             lab_name=self.name,
             clock=SystemClock(),
         )
 
-    def sandbox(self, *, uid="u1", shared=False):
+    def sandbox(self, *, uid="u1", shared=False, **more):
         pod = PodIdentity("default", "web", uid)
-        return SandboxConfig(pod, 0, "web-1", self.netns, share_process_namespace=shared)
+        return SandboxConfig(pod, 0, "web-1", self.netns, share_process_namespace=shared, **more)
 
     def container(self, *command, name="c", image="busybox", **more):
         log = self.state_dir / "log" / f"{name}.log"
@@ -96,6 +100,17 @@ def lab_fixture():
         destroy_lab_containers(made.run_dir, made.state_dir, name)
         subprocess.run(["ip", "netns", "del", name], check=True)
         shutil.rmtree(made.base)
+
+
+@pytest.fixture(name="oci", params=CANDIDATES)
+async def oci_fixture(request, lab):
+    """An OCI runtime that works here; run under tests/support/unified for crun on a hybrid host."""
+    try:
+        async with lab.runtime(request.param):
+            pass
+    except HostError as error:
+        pytest.skip(str(error))
+    return request.param
 
 
 async def start(runtime, sandbox_id, config):

@@ -1,5 +1,6 @@
 """What is read from the kernel, the OCI runtimes and conmon."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,12 @@ from netlab.runtime.conmon import ConmonJob, _pid_of, conmon_argv
 from netlab.runtime.machine import lowest_oom_score
 from netlab.runtime.mounts import parse_mount_points
 from netlab.runtime.oci import OciCommand, exec_words
-from netlab.runtime.runtime_errors import runtime_message, start_failure_code
+from netlab.runtime.runtime_errors import (
+    is_of_crun,
+    runtime_error,
+    runtime_message,
+    start_failure_code,
+)
 
 HYBRID = """\
 30 23 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
@@ -64,10 +70,7 @@ MESSAGES = {
         '{"level":"info","msg":"bye"}\n',
         "exec failed: no",
     ),
-    "bare": (
-        "executable file `x` not found in $PATH: No such file or directory\n",
-        "executable file `x` not found in $PATH: No such file or directory",
-    ),
+    "bare": ("it broke\n", "it broke"),
     "nothing": ("", "it ended without a message"),
 }
 
@@ -75,6 +78,67 @@ MESSAGES = {
 @pytest.mark.parametrize(("text", "cause"), MESSAGES.values(), ids=MESSAGES.keys())
 def test_the_cause_in_a_runtimes_output(text, cause):
     assert runtime_message(text) == cause
+
+
+NO_FILE = "No such file or directory"
+OF_CRUN = {
+    "not in path": (
+        f"executable file `x` not found in $PATH: {NO_FILE}",
+        'exec: "x": executable file not found in $PATH',
+    ),
+    "in colours of a terminal": (
+        f"\x1b[1;31mexecutable file `x` not found in $PATH: {NO_FILE}\x1b[0m",
+        'exec: "x": executable file not found in $PATH',
+    ),
+    "newer, no file": (
+        f"executable file `/x` not found: {NO_FILE}",
+        'exec: "/x": stat /x: no such file or directory',
+    ),
+    "no file below": (
+        f"executable file `./x` not found in $PATH: {NO_FILE}",
+        'exec: "./x": stat ./x: no such file or directory',
+    ),
+    "no permission": ("open executable: Permission denied", 'exec: "prog": permission denied'),
+    "a folder": ("open executable: Operation not permitted", 'exec: "prog": permission denied'),
+    "no program": ("exec: Exec format error", 'exec: "prog": exec format error'),
+    "working folder": (
+        f"chdir `/w`: {NO_FILE}",
+        'chdir to cwd ("/w") set in config.json failed: no such file or directory',
+    ),
+    "sysctl of the machine": (
+        "the sysctl `kernel.panic` is not namespaced",
+        'sysctl "kernel.panic" is not in a separate kernel namespace',
+    ),
+    "unknown sysctl": (
+        f"open /proc/sys/net/ipv4/no: {NO_FILE}",
+        "error during container init: open /proc/sys/net/ipv4/no: no such file or directory",
+    ),
+    "value of a sysctl": (
+        "write to /proc/sys/net/ipv4/ip_forward: Invalid argument",
+        "error during container init: write /proc/sys/net/ipv4/ip_forward: invalid argument",
+    ),
+    "missing volume": (
+        f"error stat'ing file `/v`: {NO_FILE}",
+        'error during container init: error mounting "/v": stat /v: no such file or directory',
+    ),
+    "volume on a file": (
+        "mount `/v` to `etc/passwd`: Not a directory",
+        'error during container init: error mounting "/v" to rootfs at "/etc/passwd": '
+        "not a directory",
+    ),
+}
+
+
+@pytest.mark.parametrize(("said", "cause"), OF_CRUN.values(), ids=OF_CRUN.keys())
+def test_crun_is_told_in_the_words_of_runc(said, cause):
+    line = json.dumps({"msg": said, "level": "error", "time": "2026-01-01T00:00:00Z"})
+    assert is_of_crun(said)
+    assert runtime_error(line, program="prog") == f"unable to start container process: {cause}"
+
+
+@pytest.mark.parametrize("said", ["hello", "sh: x: not found", "exec failed: x", ""])
+def test_what_a_process_says_itself_is_not_of_crun(said):
+    assert not is_of_crun(said)
 
 
 CODES = {
@@ -118,28 +182,28 @@ def test_a_containers_input(stdin, ends_with_client, options):
 
 
 def test_conmons_report(tmp_path):
-    errors = tmp_path / "err"
+    errors = tmp_path / "conmon.err"
     errors.write_text('level=error msg="conmon: bad log path"\n')
-    assert _pid_of(b'{"data": 7}\n', errors) == 7
+    assert _pid_of(b'{"data": 7}\n', tmp_path) == 7
     with pytest.raises(ContainerError, match=r"^OCI runtime create failed: x$"):
-        _pid_of(b'{"data": -1, "message": "level=error msg=\\"x\\"\\n"}\n', errors)
+        _pid_of(b'{"data": -1, "message": "level=error msg=\\"x\\"\\n"}\n', tmp_path)
     with pytest.raises(ContainerError, match="bad log path"):
-        _pid_of(b"", errors)
+        _pid_of(b"", tmp_path)
 
 
 def test_exec_words():
     command = OciCommand(Path("/usr/bin/crun"), Path("/oci"))
-    words = exec_words("id1", ["-x"], tty=True, pid_file=Path("/p"))
+    words = exec_words("id1", process=Path("/d"), pid_file=Path("/p"))
     assert command.argv(*words) == [
         "/usr/bin/crun",
         "--root",
         "/oci",
         "exec",
-        "--tty",
+        "--process",
+        "/d",
         "--pid-file",
         "/p",
         "id1",
-        "-x",
     ]
 
 

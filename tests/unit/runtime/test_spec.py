@@ -22,6 +22,7 @@ from netlab.runtime.spec import (
     container_argv,
     container_env,
     container_spec,
+    exec_process,
     sandbox_spec,
 )
 from netlab.runtime.users import ProcessUser
@@ -126,6 +127,25 @@ def test_argv(command, args, argv):
     assert container_argv(config, IMAGE.config) == argv
 
 
+EXECS = {
+    "a pipe": (False, ["PATH=/bin", "TERM=dumb", "A=TERM"]),
+    "a terminal": (True, ["PATH=/bin", "A=TERM", "TERM=xterm"]),
+}
+
+
+@pytest.mark.parametrize(("tty", "env"), EXECS.values(), ids=EXECS.keys())
+def test_an_exec_is_its_containers_process_but_for_command_and_terminal(tty, env):
+    process = spec_of(FULL, SANDBOX, BOUND)["process"]
+    process = {**process, "env": ["PATH=/bin", "TERM=dumb", "A=TERM"], "rlimits": ["x"]}
+    made = exec_process(process, ("sh", "-c", "x"), tty=tty)
+    assert made == {**process, "args": ["sh", "-c", "x"], "env": env, "terminal": tty}
+    assert made["user"] == {"uid": 1001, "gid": 1002, "additionalGids": [1003]}
+    assert made["oomScoreAdj"] == 999
+    assert set(made["capabilities"]) == {
+        "bounding", "effective", "permitted", "inheritable", "ambient",
+    }  # fmt: skip
+
+
 def test_env_has_the_order_the_course_shows():
     env = container_env(FULL, IMAGE.config, hostname="web")
     assert list(env) == ["PATH", "HOSTNAME", "TERM", "DB", "X"]
@@ -134,7 +154,13 @@ def test_env_has_the_order_the_course_shows():
 
 def test_who_is_not_root_has_no_effective_capabilities():
     capabilities = spec_of(PLAIN, SANDBOX, BOUND)["process"]["capabilities"]
-    assert capabilities == {"bounding": ["CAP_KILL"], "effective": [], "permitted": []}
+    assert capabilities == {
+        "bounding": ["CAP_KILL"],
+        "effective": [],
+        "permitted": [],
+        "inheritable": [],
+        "ambient": [],
+    }
 
 
 def test_a_pod_of_the_host_joins_nothing_of_its_own():
