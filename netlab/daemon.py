@@ -26,7 +26,8 @@ from pathlib import Path
 
 import uvloop
 
-from netlab.api.kinds import BY_KIND
+from netlab.api.catalog import Catalog
+from netlab.api.kinds import builtin_catalog
 from netlab.api.streams import NodeConnection
 from netlab.apiserver.assembly import ControlPlane, assemble
 from netlab.apiserver.auth.pki import Pki, ensure_pki
@@ -141,6 +142,7 @@ class Daemon:
             self._config,
             pki,
             self._clock,
+            catalog=builtin_catalog(),
             connections=self._connection,
             checks={name: partial(self._is_well, name) for name in COMPONENTS},
         )
@@ -205,7 +207,7 @@ class Daemon:
             group.create_task(parts.proxy.run())
             group.create_task(parts.host.run(self._clock))
             group.create_task(parts.network.guard(self._clock))
-            await _ensure_objects(apiserver, self._config)
+            await _ensure_objects(apiserver, plane.registry.catalog, self._config)
             await self._wait_until_ready(parts, started_s)
             self._progress.ready()
 
@@ -256,6 +258,7 @@ class Daemon:
             informers,
             clock,
             ca_pem=pki.ca_pem.decode(),
+            catalog=plane.registry.catalog,
         )
         scheduler = Scheduler(_client(plane, "kube-scheduler"), informers, clock)
         provisioner = LocalPathProvisioner(
@@ -302,10 +305,12 @@ def _client(plane: ControlPlane, name: str, group: str = "system:masters") -> Cl
     return LocalClient(plane.registry, user)
 
 
-async def _ensure_objects(client: Client, config: LabConfig) -> None:
+async def _ensure_objects(client: Client, catalog: Catalog, config: LabConfig) -> None:
     """Create the DNS server's objects where they do not exist."""
     for obj in dns_objects(config):
-        kind = BY_KIND[(obj["apiVersion"], obj["kind"])]
+        kind = catalog.by_kind(obj["apiVersion"], obj["kind"])
+        if kind is None:
+            raise HostError(f"{obj['kind']} of {obj['apiVersion']} is not served")
         namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
         try:
             await client.get(kind, namespace, name)

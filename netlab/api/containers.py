@@ -6,6 +6,9 @@ Fields here are the fields netlab acts on (see ``view``). Ports that may be a nu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import msgspec
 
 from netlab.api.view import View
@@ -15,6 +18,8 @@ field = msgspec.field
 
 class ObjectFieldSelector(View, frozen=True, kw_only=True):
     """A field of the pod itself, such as ``status.podIP``."""
+
+    HARMLESS: ClassVar[Mapping[str, Any]] = {"apiVersion": ("v1",)}
 
     field_path: str
     api_version: str = "v1"

@@ -6,13 +6,15 @@ Fields here are the fields netlab acts on (see ``view``). Ports that may be a nu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any, ClassVar
 
 import msgspec
 
 from netlab.api.meta import AnyObject, Condition, ObjectReference
 from netlab.api.pods import LocalObjectReference
-from netlab.api.view import View
+from netlab.api.view import ANY_VALUE, View
 
 field = msgspec.field
 
@@ -42,6 +44,8 @@ class SessionAffinityConfig(View, frozen=True, kw_only=True):
 
 class ServiceSpec(View, frozen=True, kw_only=True):
     """What a Service shall be; type is ClusterIP, NodePort, LoadBalancer or ExternalName."""
+
+    HARMLESS: ClassVar[Mapping[str, Any]] = {"allocateLoadBalancerNodePorts": (True,)}
 
     type: str = "ClusterIP"
     cluster_ip: str = field(name="clusterIP", default="")
@@ -138,6 +142,8 @@ class Taint(View, frozen=True, kw_only=True):
 class NodeSpec(View, frozen=True, kw_only=True):
     """What a node shall be."""
 
+    HARMLESS: ClassVar[Mapping[str, Any]] = {"podCIDRs": ANY_VALUE, "providerID": ANY_VALUE}
+
     pod_cidr: str = field(name="podCIDR", default="")
     unschedulable: bool = False
     taints: tuple[Taint, ...] = ()
@@ -189,6 +195,8 @@ class ConfigMap(AnyObject, frozen=True, kw_only=True):
 class Secret(AnyObject, frozen=True, kw_only=True):
     """Confidential data: base64 values by key."""
 
+    HARMLESS: ClassVar[Mapping[str, Any]] = {"stringData": ANY_VALUE}
+
     type: str = "Opaque"
     data: dict[str, str] = {}
     immutable: bool = False
@@ -196,6 +204,8 @@ class Secret(AnyObject, frozen=True, kw_only=True):
 
 class ServiceAccount(AnyObject, frozen=True, kw_only=True):
     """The identity that pods have towards the API server."""
+
+    HARMLESS: ClassVar[Mapping[str, Any]] = {"secrets": ANY_VALUE}
 
     automount_service_account_token: bool | None = None
     image_pull_secrets: tuple[LocalObjectReference, ...] = ()

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import msgspec
 
-from netlab.api.kinds import KINDS, Kind
+from netlab.api.kind import Kind, TypeName
 from netlab.errors import HostError
 
 PREFERRED_VERSION: Final = "v1.36."
@@ -108,12 +108,6 @@ _BARE: Final = {
     "number": ShapeKind.FLOAT,
     "boolean": ShapeKind.BOOL,
 }
-_SUBRESOURCE_TYPES: Final = {
-    "scale": "io.k8s.api.autoscaling.v1.Scale",
-    "eviction": "io.k8s.api.policy.v1.Eviction",
-    "binding": "io.k8s.api.core.v1.Binding",
-    "token": "io.k8s.api.authentication.v1.TokenRequest",
-}
 _COMMON_TYPES: Final = tuple(
     f"{META}.{name}"
     for name in ("DeleteOptions", "Status", "Patch", "WatchEvent", "APIResourceList", "APIGroup")
@@ -139,8 +133,8 @@ def definition_name(group: str, version: str, kind: str) -> str:
     return f"io.k8s.api.{group.split('.')[0] or 'core'}.{version}.{kind}"
 
 
-def definition_of(kind: Kind[Any]) -> str:
-    """Return the name of the definition of a served kind."""
+def definition_of(kind: Kind[Any] | TypeName) -> str:
+    """Return the name of the definition of a kind, or of what a subresource takes."""
     return definition_name(kind.group, kind.version, kind.kind)
 
 
@@ -293,15 +287,14 @@ def schemas_reachable_from(roots: Iterable[str]) -> dict[str, dict[str, Any]]:
     return dict(sorted(found.items()))
 
 
-def definitions_for(group: str, version: str) -> dict[str, dict[str, Any]]:
-    """Return ``components.schemas`` for the OpenAPI v3 document of one group version.
+def definitions_for(kinds: Iterable[Kind[Any]]) -> dict[str, dict[str, Any]]:
+    """Return ``components.schemas`` for an OpenAPI v3 document about ``kinds``.
 
-    Holds the served kinds, their lists, the bodies of their subresources and what all requests
-    share. Computed on demand; do not keep it.
+    Holds the kinds, their lists, the bodies of their subresources and what all requests share.
+    Computed on demand; do not keep it.
     """
     roots = list(_COMMON_TYPES)
-    for kind in KINDS:
-        if (kind.group, kind.version) == (group, version):
-            roots += [definition_of(kind), f"{definition_of(kind)}List"]
-            roots += [_SUBRESOURCE_TYPES[s] for s in kind.subresources if s in _SUBRESOURCE_TYPES]
+    for kind in kinds:
+        roots += [definition_of(kind), f"{definition_of(kind)}List"]
+        roots += [definition_of(sub.type) for sub in kind.subresources if sub.type is not None]
     return schemas_reachable_from(roots)

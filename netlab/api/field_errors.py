@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from netlab.api.kinds import Kind
+from netlab.api.kind import Kind
 from netlab.errors import ApiError
 
 REQUIRED: Final = "Required value"
@@ -234,3 +234,8 @@ def not_acceptable(accepted: Iterable[str]) -> ApiError:
         "NotAcceptable",
         "only the following media types are accepted: " + ", ".join(accepted),
     )
+
+
+def no_such_resource() -> ApiError:
+    """The 404 for a path below a served group that names nothing, or a kind that went."""
+    return ApiError(404, "NotFound", "the server could not find the requested resource", {})

@@ -1,21 +1,22 @@
 """Field selectors: objects by ``metadata.name``, ``spec.nodeName``, ``involvedObject.uid`` …
 
 Mirrors ``k8s.io/apimachinery/pkg/fields`` and the field label conversions of ``pkg/apis``. Only few
-fields of each kind can be selected: check a ``FieldMatcher`` once against the kind before use.
+fields of each kind can be selected by (its descriptor's ``selectable``): check a ``FieldMatcher``
+once against the kind before use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from netlab.api.field_errors import bad_request
-from netlab.api.kinds import Kind
+from netlab.api.kind import Kind
 from netlab.api.view import Object
 
 
-def _text_at(*path: str) -> Callable[[Object], str]:
+def text_at(*path: str) -> Callable[[Object], str]:
     """Return a reader of one field as the text that field selectors compare."""
 
     def read(obj: Object) -> str:
@@ -29,58 +30,18 @@ def _text_at(*path: str) -> Callable[[Object], str]:
     return read
 
 
-def _flag_at(*path: str) -> Callable[[Object], str]:
-    read = _text_at(*path)
+def flag_at(*path: str) -> Callable[[Object], str]:
+    """Return a reader of a boolean; one that is not written is false."""
+    read = text_at(*path)
     return lambda obj: read(obj) or "false"
 
 
-def _event_source(obj: Object) -> str:
-    return _text_at("source", "component")(obj) or _text_at("reportingComponent")(obj)
+def paths(*dotted: str) -> dict[str, Callable[[Object], str]]:
+    """Return readers of fields by their dotted names, as a kind's ``selectable`` holds them."""
+    return {name: text_at(*name.split(".")) for name in dotted}
 
 
-def _pod_ips(obj: Object) -> str:
-    return ",".join(str(entry.get("ip", "")) for entry in obj.get("status", {}).get("podIPs", ()))
-
-
-def _paths(*dotted: str) -> dict[str, Callable[[Object], str]]:
-    return {name: _text_at(*name.split(".")) for name in dotted}
-
-
-_METADATA: Final = _paths("metadata.name", "metadata.namespace")
-_SELECTABLE: Final[Mapping[tuple[str, str], Mapping[str, Callable[[Object], str]]]] = {
-    ("", "Pod"): {
-        **_paths(
-            "spec.nodeName",
-            "spec.restartPolicy",
-            "spec.schedulerName",
-            "spec.serviceAccountName",
-            "status.phase",
-            "status.podIP",
-            "status.nominatedNodeName",
-        ),
-        "spec.hostNetwork": _flag_at("spec", "hostNetwork"),
-        "status.podIPs": _pod_ips,
-    },
-    ("", "Node"): {"spec.unschedulable": _flag_at("spec", "unschedulable")},
-    ("", "Namespace"): _paths("status.phase"),
-    ("", "Secret"): _paths("type"),
-    ("", "Service"): _paths("spec.clusterIP", "spec.type"),
-    ("", "Event"): {
-        **_paths(
-            "involvedObject.kind",
-            "involvedObject.namespace",
-            "involvedObject.name",
-            "involvedObject.uid",
-            "involvedObject.apiVersion",
-            "involvedObject.resourceVersion",
-            "involvedObject.fieldPath",
-            "reason",
-            "reportingComponent",
-            "type",
-        ),
-        "source": _event_source,
-    },
-}
+_METADATA: Final = paths("metadata.name", "metadata.namespace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +73,7 @@ class FieldMatcher:
 
         Raises: ApiError 400, worded as Kubernetes.
         """
-        own = _SELECTABLE.get((kind.group, kind.kind))
+        own = kind.selectable
         for term in self.terms:
             if term.field in _METADATA or (own is not None and term.field in own):
                 continue
@@ -138,7 +99,7 @@ class FieldMatcher:
 
         Raises: ApiError 400 for a field that cannot be selected by.
         """
-        own = _SELECTABLE.get((kind.group, kind.kind), _METADATA)
+        own = kind.selectable or _METADATA
         for term in self.terms:
             read = _METADATA.get(term.field) or own.get(term.field)
             if read is None:

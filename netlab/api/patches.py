@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from netlab.api.definitions import definition_of
 from netlab.api.field_errors import bad_request
-from netlab.api.kinds import Kind
+from netlab.api.kind import Kind, TypeName
 from netlab.api.strategic_merge import strategic_merge
 from netlab.api.view import Object
 from netlab.errors import ApiError
@@ -23,7 +23,9 @@ PatchType: TypeAlias = Literal["json", "merge", "strategic"]
 MAX_OPERATIONS: Final = 10_000
 
 
-def apply_patch(kind: Kind[Any], obj: Object, patch: Any, patch_type: PatchType) -> Object:
+def apply_patch(
+    kind: Kind[Any] | TypeName, obj: Object, patch: Any, patch_type: PatchType
+) -> Object:
     """Return ``obj`` with ``patch`` (parsed JSON) applied.
 
     Raises: ApiError 400 for a malformed patch, 422 for a JSON patch that does not fit the object.

@@ -6,8 +6,9 @@ their own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -18,7 +19,7 @@ from netlab.api.containers import (
     SeccompProfile,
 )
 from netlab.api.meta import AnyObject, Condition
-from netlab.api.view import View
+from netlab.api.view import ANY_VALUE, View
 from netlab.api.volumes import Volume
 
 field = msgspec.field
@@ -48,6 +49,9 @@ class HostAlias(View, frozen=True, kw_only=True):
 
 class Toleration(View, frozen=True, kw_only=True):
     """A taint the pod puts up with; empty key with Exists: any taint; no effect: all effects."""
+
+    # what admission gives every pod, and a copy of a pod brings back (kubectl debug --copy-to)
+    HARMLESS: ClassVar[Mapping[str, Any]] = {"tolerationSeconds": (300,)}
 
     key: str = ""
     operator: str = "Equal"
@@ -100,6 +104,13 @@ class PodOs(View, frozen=True, kw_only=True):
 
 class PodSpec(View, frozen=True, kw_only=True):
     """What a pod shall be. resources: of all containers together; None means no such bound."""
+
+    HARMLESS: ClassVar[Mapping[str, Any]] = {
+        "serviceAccount": ANY_VALUE,  # the old name of serviceAccountName
+        "priority": ANY_VALUE,
+        "preemptionPolicy": ("PreemptLowerPriority",),
+        "os": ({"name": "linux"},),
+    }
 
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
@@ -235,6 +246,8 @@ class Pod(AnyObject, frozen=True, kw_only=True):
 
 class PodTemplateSpec(View, frozen=True, kw_only=True):
     """The part of a pod template that controllers read; ``spec`` stays as written."""
+
+    OPAQUE: ClassVar[Mapping[str, type[View]]] = {"spec": PodSpec}
 
     metadata: dict[str, Any] = {}
     spec: dict[str, Any] = {}

@@ -29,7 +29,7 @@ from netlab.api.definitions import (
     referenced,
 )
 from netlab.api.field_errors import INVALID, FieldError, aggregate, bad_request
-from netlab.api.kinds import Kind
+from netlab.api.kind import Kind
 from netlab.api.view import Object
 from netlab.errors import ApiError
 

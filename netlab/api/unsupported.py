@@ -3,7 +3,8 @@
 netlab stores every field of Kubernetes and acts on those that a view names (see ``view``). Silence
 about the others would teach something false, so the API server sends one ``Warning:`` for each.
 Not told are fields that only inform people or machines, empty values, and values that mean what
-netlab does anyway. Give the object as the user wrote it, before admission adds to it.
+netlab does anyway: a view says which (``HARMLESS``). Give the object as the user wrote it, before
+admission adds to it.
 """
 
 from __future__ import annotations
@@ -16,37 +17,11 @@ from typing import Any, Final
 
 import msgspec
 
-from netlab.api import containers, core, pods
-from netlab.api.kinds import Kind
-from netlab.api.view import Object, View
+from netlab.api.kind import Kind
+from netlab.api.view import ANY_VALUE, Object, View
 
 WARNING: Final = "netlab stores this field but does not act on it"
 
-# Kinds that components write and people only read.
-_RECORDS: Final = frozenset({"Event", "Lease", "Endpoints", "EndpointSlice"})
-
-# Views that keep a part of the object as it was written; how to read that part further.
-_OPAQUE_PARTS: Final[Mapping[type[View], Mapping[str, type[View]]]] = {
-    pods.PodTemplateSpec: {"spec": pods.PodSpec},
-}
-
-_ANY: Final = object()
-# Fields without effect that need no warning, with the values for which that is so.
-_HARMLESS: Final[Mapping[type[View], Mapping[str, Any]]] = {
-    pods.PodSpec: {
-        "serviceAccount": _ANY,  # the old name of serviceAccountName
-        "priority": _ANY,
-        "preemptionPolicy": ("PreemptLowerPriority",),
-        "os": ({"name": "linux"},),
-    },
-    # what admission gives every pod, and a copy of a pod brings back (kubectl debug --copy-to)
-    pods.Toleration: {"tolerationSeconds": (300,)},
-    core.ServiceSpec: {"allocateLoadBalancerNodePorts": (True,)},
-    containers.ObjectFieldSelector: {"apiVersion": ("v1",)},
-    core.ServiceAccount: {"secrets": _ANY},
-    core.NodeSpec: {"podCIDRs": _ANY, "providerID": _ANY},
-    core.Secret: {"stringData": _ANY},
-}
 # Fields whose default is true: to write false is to ask for something.
 _SAID_BY_FALSE: Final = frozenset({"hostUsers"})
 _SKIPPED_AT_TOP: Final = frozenset({"apiVersion", "kind", "metadata", "status"})
@@ -57,7 +32,7 @@ def inert_field_warnings(kind: Kind[Any], obj: Object) -> list[str]:
 
     obj: after ``schemas.check_fields``, so that every field is one of Kubernetes.
     """
-    if kind.kind in _RECORDS:
+    if kind.record:
         return []
     shown = {key: value for key, value in obj.items() if key not in _SKIPPED_AT_TOP}
     return [f"{path}: {WARNING}" for path in _inert_paths(kind.view, shown, "")]
@@ -65,13 +40,12 @@ def inert_field_warnings(kind: Kind[Any], obj: Object) -> list[str]:
 
 def _inert_paths(view: type[View], part: Mapping[str, Any], path: str) -> Iterator[str]:
     known = _children(view)
-    harmless = _HARMLESS.get(view)
     for name, value in part.items():
         if not value and not (name in _SAID_BY_FALSE and value is False):
             continue
         here = f"{path}.{name}" if path else name
         if name not in known:
-            if harmless is None or not _is_harmless(harmless, name, value):
+            if not _is_harmless(view.HARMLESS, name, value):
                 yield here
             continue
         child = known[name]
@@ -87,13 +61,13 @@ def _inert_paths(view: type[View], part: Mapping[str, Any], path: str) -> Iterat
 
 def _is_harmless(harmless: Mapping[str, Any], name: str, value: Any) -> bool:
     values = harmless.get(name)
-    return values is _ANY or (values is not None and value in values)
+    return values is ANY_VALUE or (values is not None and value in values)
 
 
 @cache
 def _children(view: type[View]) -> Mapping[str, type[View] | None]:
     """The JSON fields that a view names, each with the view of its value or items, if any."""
-    opaque = _OPAQUE_PARTS.get(view, {})
+    opaque = view.OPAQUE
     return {
         field.encode_name: opaque.get(field.encode_name) or _view_in(field.type)
         for field in msgspec.structs.fields(view)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Self, TypeAlias
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 import msgspec
 
@@ -21,8 +21,20 @@ Object: TypeAlias = dict[str, Any]
 """One API object as parsed JSON. Treat it as frozen: copy before changing."""
 
 
+ANY_VALUE: Final = object()
+"""Marks a harmless field whose every value is harmless."""
+
+
 class View(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A typed reading of a part of an API object; unknown fields are skipped."""
+    """A typed reading of a part of an API object; unknown fields are skipped.
+
+    HARMLESS: fields that have no effect and need no warning, each with the values for which that
+    is so (or ``ANY_VALUE``). OPAQUE: fields that the view keeps as they were written, each with the
+    view that reads it further.
+    """
+
+    HARMLESS: ClassVar[Mapping[str, Any]] = {}
+    OPAQUE: ClassVar[Mapping[str, type[View]]] = {}
 
     @classmethod
     def parse(cls, obj: Mapping[str, Any]) -> Self:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from netlab.api.catalog import Catalog
 from netlab.api.kinds import SERVICE_ACCOUNT, Kind
 from netlab.api.view import Object
 from netlab.apiserver.auth.pki import Pki
@@ -44,11 +45,14 @@ def assemble(
     pki: Pki,
     clock: Clock,
     *,
+    catalog: Catalog | None = None,
     connections: Connections,
     static_tokens: Mapping[str, UserInfo] | None = None,
     checks: Mapping[str, Check] | None = None,
 ) -> ControlPlane:
-    """Return an API server on ``store``; see ``ApiServer`` for the rest."""
+    """Return an API server on ``store``. catalog: the kinds served, None for Kubernetes' own; see
+    ``ApiServer`` for the rest.
+    """
 
     async def read(kind: Kind[Any], namespace: str, name: str) -> Object:
         return (await registry.get(kind, namespace, name)).object
@@ -56,7 +60,13 @@ def assemble(
     tokens = ServiceAccountTokens(
         pki.service_account_key_pem, issuer_of(config), get=read, clock=clock
     )
-    registry = Registry(store, config, clock, creators={(SERVICE_ACCOUNT, "token"): tokens.create})
+    registry = Registry(
+        store,
+        config,
+        clock,
+        catalog=catalog,
+        creators={(SERVICE_ACCOUNT, "token"): tokens.create},
+    )
     server = ApiServer(
         registry,
         config,

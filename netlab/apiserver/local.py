@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from netlab.api.kinds import Kind
+from netlab.api.patches import PatchType
 from netlab.api.view import Object
 from netlab.apiserver.registry import Registry
 from netlab.apiserver.requests import (
@@ -23,7 +24,7 @@ from netlab.apiserver.requests import (
     WatchOptions,
     WriteOptions,
 )
-from netlab.client.interface import JsonList, ObjectList, PatchType, Propagation, WatchEvent
+from netlab.client.interface import JsonList, ObjectList, Propagation, WatchEvent
 
 
 class LocalClient:

@@ -17,18 +17,13 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from netlab.api.field_errors import not_found
+from netlab.api.field_errors import no_such_resource, not_found
 from netlab.api.kinds import NODE, POD, Kind
+from netlab.api.kinds.metrics import NODE_METRICS, POD_METRICS
 from netlab.api.meta import AnyObject
 from netlab.api.streams import ContainerUsage, NodeConnection, NodeUsage
 from netlab.api.view import Object
-from netlab.apiserver.http.exchange import (
-    Answer,
-    Exchange,
-    answer_bytes,
-    method_not_allowed,
-    no_such_resource,
-)
+from netlab.apiserver.http.exchange import Answer, Exchange, answer_bytes, method_not_allowed
 from netlab.apiserver.http.paths import Target
 from netlab.apiserver.http.query import is_watch, list_options
 from netlab.apiserver.http.rendering import render_item, render_list
@@ -38,16 +33,6 @@ from netlab.timestamps import rfc3339
 
 Connections: TypeAlias = Callable[[str], NodeConnection | None]
 
-GROUP = "metrics.k8s.io"
-VERSION = "v1beta1"
-NODE_METRICS: Kind[AnyObject] = Kind(
-    GROUP, VERSION, "NodeMetrics", "nodes", AnyObject, namespaced=False, verbs=("get", "list")
-)
-POD_METRICS: Kind[AnyObject] = Kind(
-    GROUP, VERSION, "PodMetrics", "pods", AnyObject, verbs=("get", "list")
-)
-METRICS_KINDS = {kind.plural: kind for kind in (NODE_METRICS, POD_METRICS)}
-
 
 class MetricsHandlers:
     """Answers requests below ``/apis/metrics.k8s.io/v1beta1``."""
@@ -56,14 +41,12 @@ class MetricsHandlers:
         self._registry = registry
         self._connections = connections
 
-    async def handle(self, exchange: Exchange, target: Target) -> Answer:
+    async def handle(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
         """Answer a get or a list.
 
         Raises: ApiError NotFound or MethodNotAllowed.
         """
-        kind = METRICS_KINDS.get(target.resource)
-        misplaced = kind is not None and bool(target.namespace) > kind.namespaced
-        if kind is None or target.subresource or misplaced:
+        if target.subresource:
             raise no_such_resource()
         if target.name and kind.namespaced and not target.namespace:
             raise no_such_resource()

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from netlab.client.interface import PatchType, Propagation
+from netlab.client.interface import Propagation
 from netlab.store.records import Item
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "Item",
     "ListOptions",
     "ListResult",
-    "PatchType",
     "Propagation",
     "UserInfo",
     "WatchItem",

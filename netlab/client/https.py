@@ -24,16 +24,10 @@ import aiohttp
 import msgspec
 
 from netlab.api.kinds import Kind
+from netlab.api.patches import PatchType
 from netlab.api.view import Object
 from netlab.client.answers import parse_event, parse_page, split_lines
-from netlab.client.interface import (
-    Json,
-    JsonList,
-    ObjectList,
-    PatchType,
-    Propagation,
-    WatchEvent,
-)
+from netlab.client.interface import Json, JsonList, ObjectList, Propagation, WatchEvent
 from netlab.clock import Clock, SystemClock
 from netlab.errors import ApiError, HostError
 

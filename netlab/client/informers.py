@@ -90,6 +90,13 @@ class SharedInformers:
             if shared.task is not None:
                 shared.task.cancel()
 
+    def forget(self, kind: Kind[Any]) -> None:
+        """End the informers of a kind that is served no longer."""
+        for selection in [each for each in self._shared if each.kind is kind]:
+            shared = self._shared.pop(selection)
+            if shared.task is not None:
+                shared.task.cancel()
+
     def _find(self, selection: _Selection) -> _Shared:
         shared = self._shared.get(selection)
         if shared is None:

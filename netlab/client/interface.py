@@ -15,10 +15,10 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from netlab.api.kinds import Kind
+from netlab.api.kind import Kind
+from netlab.api.patches import PatchType
 from netlab.api.view import Object
 
-PatchType: TypeAlias = Literal["json", "merge", "strategic"]
 Propagation: TypeAlias = Literal["Background", "Foreground", "Orphan"]
 
 

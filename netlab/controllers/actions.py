@@ -15,8 +15,9 @@ from typing import Any, Literal, TypeAlias
 
 from netlab.api.kinds import Kind
 from netlab.api.meta import AnyObject, OwnerReference
+from netlab.api.patches import PatchType
 from netlab.api.view import Object
-from netlab.client.interface import PatchType, Propagation
+from netlab.client.interface import Propagation
 from netlab.errors import ApiError
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from netlab.api.kinds import ENDPOINT_SLICE, EVENT, KINDS, POD, REPLICA_SET, SERVICE, Kind
+from netlab.api.catalog import Catalog
+from netlab.api.kinds import ENDPOINT_SLICE, EVENT, POD, REPLICA_SET, SERVICE, Kind
 from netlab.api.meta import AnyObject
 from netlab.client.informers import SharedInformers
 from netlab.clock import Clock
@@ -43,14 +44,43 @@ EXTRA: dict[Kind[Any], _Indexers] = {
 
 
 class Caches:
-    """The caches by kind."""
+    """The caches by kind; they follow the catalog, as kinds come and go while the process runs.
 
-    def __init__(self, informers: SharedInformers, clock: Clock) -> None:
-        self.by_kind: dict[Kind[Any], Cache[Any]] = {
-            kind: Cache(informers.of(kind), clock, COMMON | EXTRA.get(kind, {}))
-            for kind in KINDS
-            if kind is not EVENT
-        }
+    ``by_kind`` is changed in place: whoever keeps it sees the kinds of now.
+    """
+
+    def __init__(self, informers: SharedInformers, clock: Clock, catalog: Catalog) -> None:
+        self.by_kind: dict[Kind[Any], Cache[Any]] = {}
+        self._informers = informers
+        self._clock = clock
+        self._newcomers: list[Callable[[Cache[Any]], None]] = []
+        for kind in catalog.stored():
+            self._add(kind)
+        catalog.subscribe(self._changed)
+
+    def on_new(self, handler: Callable[[Cache[Any]], None]) -> None:
+        """Call ``handler`` with the cache of every kind that comes later."""
+        self._newcomers.append(handler)
+
+    def _add(self, kind: Kind[Any]) -> Cache[Any] | None:
+        if kind is EVENT:
+            return None
+        indexes = COMMON | EXTRA.get(kind, {})
+        cache = Cache(self._informers.of(kind), self._clock, indexes)
+        self.by_kind[kind] = cache
+        return cache
+
+    def _changed(self, kind: Kind[Any], served: bool) -> None:
+        if not kind.stored or kind.stored_as is not None:
+            return
+        if not served:
+            self.by_kind.pop(kind, None)
+            self._informers.forget(kind)
+            return
+        cache = self._add(kind)
+        if cache is not None:
+            for handler in self._newcomers:
+                handler(cache)
 
     def of(self, kind: Kind[T]) -> Cache[T]:
         """Return the cache of a kind."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from netlab.api.catalog import Catalog
 from netlab.api.kinds import Kind
 from netlab.api.meta import AnyObject, OwnerReference
 from netlab.client.informer import key_of
@@ -32,14 +33,25 @@ ItemKey: TypeAlias = tuple[Kind[Any], str, str]
 class GarbageCollector:
     """Finds the objects a change may leave without owners, and what to do about each."""
 
-    def __init__(self, client: Client, caches: Mapping[Kind[Any], Cache[Any]]) -> None:
+    def __init__(
+        self, client: Client, caches: Mapping[Kind[Any], Cache[Any]], catalog: Catalog
+    ) -> None:
         self._client = client
         self._caches = caches
+        self._catalog = catalog
 
     def reconciler(self) -> Reconciler[ItemKey]:
         """Return the reconciler over all kinds."""
-        sources = [Source(cache, self._affected_by(kind)) for kind, cache in self._caches.items()]
-        return Reconciler("garbage-collector-controller", sources, self.decide, workers=8)
+        return Reconciler(
+            "garbage-collector-controller",
+            [self._source(cache) for cache in self._caches.values()],
+            self.decide,
+            workers=8,
+            of_kind=self._source,
+        )
+
+    def _source(self, cache: Cache[Any]) -> Source[ItemKey]:
+        return Source(cache, self._affected_by(cache.kind))
 
     def _affected_by(self, kind: Kind[Any]) -> Callable[[Any, Any], Iterator[ItemKey]]:
         return lambda old, new: self._affected(kind, old, new)
@@ -84,7 +96,8 @@ class GarbageCollector:
     async def decide(self, key: ItemKey) -> Decision:
         """Decide about one object, after asking for owners that no cache shows."""
         kind, namespace, name = key
-        obj = self._caches[kind].get(namespace, name)
+        cache = self._caches.get(kind)
+        obj = None if cache is None else cache.get(namespace, name)
         if obj is None or not needs_attention(Item(kind, obj)):
             return NOTHING
         owners: Sequence[OwnerReference] = obj.metadata.owner_references
@@ -106,7 +119,7 @@ class GarbageCollector:
         )
 
     async def _exists(self, owner: OwnerReference, namespace: str) -> bool:
-        kind = owner_kind(owner)
+        kind = owner_kind(self._catalog, owner)
         if kind is None:
             return True
         if kind.namespaced and not namespace:

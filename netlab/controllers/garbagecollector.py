@@ -16,7 +16,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from netlab.api.kinds import BY_KIND, Kind
+from netlab.api.catalog import Catalog
+from netlab.api.kinds import Kind
 from netlab.api.meta import AnyObject, OwnerReference
 from netlab.client.interface import Propagation
 from netlab.controllers.actions import (
@@ -47,16 +48,13 @@ class Item:
         return meta.deletion_timestamp is not None and FOREGROUND in meta.finalizers
 
 
-def owner_kind(reference: OwnerReference) -> Kind[Any] | None:
+def owner_kind(catalog: Catalog, reference: OwnerReference) -> Kind[Any] | None:
     """Return the kind an owner reference names; None when netlab does not serve it.
 
     The version is not compared: a reference to ``apps/v1beta1`` means the same object.
     """
     group = reference.api_version.rpartition("/")[0]
-    for (api_version, kind), known in BY_KIND.items():
-        if kind == reference.kind and api_version.rpartition("/")[0] == group:
-            return known
-    return None
+    return catalog.by_group_kind(group, reference.kind)
 
 
 def needs_attention(item: Item) -> bool:

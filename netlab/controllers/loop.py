@@ -209,7 +209,8 @@ class Source(Generic[K]):
 class Reconciler(Generic[K]):
     """One controller: where its keys come from and what to do for one of them.
 
-    name: as Kubernetes calls the controller, and as the source of its events.
+    name: as Kubernetes calls the controller, and as the source of its events. of_kind: the source
+    that the objects of one more kind are, for controllers that look at all kinds.
     decide may be a coroutine function where the decision needs a fresh read.
     """
 
@@ -217,6 +218,7 @@ class Reconciler(Generic[K]):
     sources: Sequence[Source[K]]
     decide: Callable[[K], Decision | Awaitable[Decision]]
     workers: int = 4
+    of_kind: Callable[[Cache[Any]], Source[K]] | None = None
 
 
 class Loop(Generic[K]):
@@ -228,6 +230,11 @@ class Loop(Generic[K]):
         self.queue: WorkQueue[K] = WorkQueue(clock)
         for source in reconciler.sources:
             self._listen(source)
+
+    def adopt(self, cache: Cache[Any]) -> None:
+        """Take in a kind that came while the loop runs, if the controller looks at all kinds."""
+        if self._reconciler.of_kind is not None:
+            self._listen(self._reconciler.of_kind(cache))
 
     def _listen(self, source: Source[K]) -> None:
         def enqueue(old: Any, new: Any) -> None:

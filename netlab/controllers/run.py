@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from netlab.api.catalog import Catalog
+from netlab.api.kinds import builtin_catalog
 from netlab.client.events import EventRecorder
 from netlab.client.informer import wait_synced
 from netlab.client.informers import SharedInformers
 from netlab.client.interface import Client
 from netlab.clock import Clock
 from netlab.controllers import persistentvolume_wiring, wiring
-from netlab.controllers.cache import MAX_AGE_S
+from netlab.controllers.cache import MAX_AGE_S, Cache
 from netlab.controllers.caches import Caches
 from netlab.controllers.garbage import GarbageCollector
 from netlab.controllers.loop import Executor, Loop, Reconciler
@@ -25,14 +27,22 @@ from netlab.controllers.loop import Executor, Loop, Reconciler
 class ControllerManager:
     """Runs the controllers. ca_pem: the certificates that pods trust for the API server.
 
-    informers: somebody else runs them. ``synced`` is set when every controller works.
+    informers: somebody else runs them. catalog: the kinds to look after, None for Kubernetes' own.
+    ``synced`` is set when every controller works.
     """
 
     def __init__(
-        self, client: Client, informers: SharedInformers, clock: Clock, *, ca_pem: str
+        self,
+        client: Client,
+        informers: SharedInformers,
+        clock: Clock,
+        *,
+        ca_pem: str,
+        catalog: Catalog | None = None,
     ) -> None:
         self._clock = clock
-        self.caches = Caches(informers, clock)
+        kinds = builtin_catalog() if catalog is None else catalog
+        self.caches = Caches(informers, clock, kinds)
         caches = self.caches
         reconcilers: list[Reconciler[Any]] = [
             wiring.replica_sets(caches, clock),
@@ -41,21 +51,26 @@ class ControllerManager:
             wiring.endpoints(caches),
             wiring.service_accounts(caches),
             wiring.root_cas(caches, ca_pem),
-            wiring.namespace_deletion(caches, client, clock),
+            wiring.namespace_deletion(caches, kinds, client, clock),
             wiring.nodes(caches, clock),
             wiring.nodeless_pods(caches, client, clock),
             persistentvolume_wiring.claims(caches, clock),
             persistentvolume_wiring.volumes(caches, clock),
             persistentvolume_wiring.claim_protection(caches),
             persistentvolume_wiring.volume_protection(caches),
-            GarbageCollector(client, caches.by_kind).reconciler(),
+            GarbageCollector(client, caches.by_kind, kinds).reconciler(),
         ]
         self._recorders: list[EventRecorder] = []
         self._loops = [
             Loop(reconciler, self._executor(client, reconciler), clock)
             for reconciler in reconcilers
         ]
+        caches.on_new(self._adopt)
         self.synced = asyncio.Event()
+
+    def _adopt(self, cache: Cache[Any]) -> None:
+        for loop in self._loops:
+            loop.adopt(cache)
 
     def _executor(self, client: Client, reconciler: Reconciler[Any]) -> Executor:
         recorder = EventRecorder(client, self._clock, component=reconciler.name)
@@ -77,5 +92,5 @@ class ControllerManager:
     async def _give_up_lost_writes(self) -> None:
         while True:
             await self._clock.sleep(MAX_AGE_S / 2)
-            for cache in self.caches.by_kind.values():
+            for cache in tuple(self.caches.by_kind.values()):
                 cache.expire()

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Any
 
 from netlab.api.apps import Deployment, ReplicaSet
+from netlab.api.catalog import Catalog
 from netlab.api.core import Node, Service
 from netlab.api.kinds import (
     CONFIG_MAP,
@@ -17,7 +19,6 @@ from netlab.api.kinds import (
     ENDPOINT_SLICE,
     ENDPOINTS,
     EVENT,
-    KINDS,
     LEASE,
     NAMESPACE,
     NODE,
@@ -32,6 +33,7 @@ from netlab.client.informer import Key, key_of
 from netlab.client.interface import Client
 from netlab.clock import Clock
 from netlab.controllers.actions import NOTHING, Decision, controller_of
+from netlab.controllers.cache import Cache
 from netlab.controllers.caches import Caches
 from netlab.controllers.deployment import decide_deployment
 from netlab.controllers.endpoints import MANAGED_BY_LABEL as ENDPOINTS_MANAGED_BY
@@ -257,7 +259,9 @@ def _lost(name: str, old: AnyObject | None, new: AnyObject | None) -> tuple[str,
     return (shown.metadata.namespace,)
 
 
-def namespace_deletion(caches: Caches, client: Client, clock: Clock) -> Reconciler[str]:
+def namespace_deletion(
+    caches: Caches, catalog: Catalog, client: Client, clock: Clock
+) -> Reconciler[str]:
     """Return the controller that empties terminating namespaces."""
     namespaces = caches.of(NAMESPACE)
 
@@ -282,18 +286,21 @@ def namespace_deletion(caches: Caches, client: Client, clock: Clock) -> Reconcil
             raise
         content = {}
         if namespace["metadata"].get("deletionTimestamp"):
-            for kind in KINDS:
+            for kind in catalog.stored():
                 if kind.namespaced:
                     content[kind] = (await client.list(kind, name)).items
         return decide_namespace(namespace, content, clock.now())
 
+    def content_of(cache: Cache[Any]) -> Source[str]:
+        return Source(cache, content_gone)
+
     content_sources = [
-        Source(cache, content_gone)
+        content_of(cache)
         for kind, cache in caches.by_kind.items()
         if kind.namespaced and kind is not EVENT
     ]
     sources = [Source(namespaces, terminating), *content_sources]
-    return Reconciler("namespace-controller", sources, decide)
+    return Reconciler("namespace-controller", sources, decide, of_kind=content_of)
 
 
 def nodes(caches: Caches, clock: Clock) -> Reconciler[str]:

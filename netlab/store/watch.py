@@ -55,18 +55,18 @@ class Watcher:
             self.fail(expired(f"too slow: more than {self._limit} changes wait to be read"))
             return
         self._queue.append(event)
-        self._wake()
+        self.wake()
 
     def prepend(self, events: Sequence[Event]) -> None:
         """Put the past before what has been queued meanwhile."""
         self._queue.extendleft(reversed(events))
-        self._wake()
+        self.wake()
 
     def fail(self, error: ApiError) -> None:
         """End the watcher: its reader gets what is queued, then ``error``."""
         self._error = error
         self._leave(self)
-        self._wake()
+        self.wake()
 
     def ready(self) -> Event | None:
         """Return the next event if one is there.
@@ -94,6 +94,7 @@ class Watcher:
         self._leave(self)
         self._queue.clear()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let the reader look again, though nothing may be there for it."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -1,9 +1,9 @@
 """Objects as rows: the Table form of ``meta.k8s.io/v1`` that ``kubectl get`` asks for.
 
 Mirrors ``k8s.io/kubernetes/pkg/printers/internalversion`` and its table convertor: one column
-list and one cell function per kind, looked up in ``PRINTERS``. Cells are computed from the plain
-objects, so a printer reads only what it shows. A kind without a printer gets its name and when it
-was created, as the API server does for them.
+list and one cell function per kind, which the kind's descriptor names. Cells are computed from the
+plain objects, so a printer reads only what it shows. Kinds with little to show keep their printer
+beside their descriptor; the larger ones are here.
 
 Rules for callers: ``now`` is the server's time, ages are relative to it; objects are read, never
 changed, and rows refer to parts of them, so do not change them before the table is encoded.
@@ -11,6 +11,6 @@ changed, and rows refer to parts of them, so do not change them before the table
 
 from __future__ import annotations
 
-from netlab.api.tables.build import PRINTERS, table_for
+from netlab.api.tables.build import table_for
 
-__all__ = ["PRINTERS", "table_for"]
+__all__ = ["table_for"]

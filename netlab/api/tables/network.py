@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from netlab.api.durations import age
-from netlab.api.tables.columns import (
+from netlab.api.printing import (
     AGE,
     NAME,
     NONE,

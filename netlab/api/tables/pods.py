@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from netlab.api.durations import age, human_duration, parse_time
-from netlab.api.tables.columns import (
+from netlab.api.printing import (
     AGE,
     NAME,
     NONE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from netlab.api.tables.columns import (
+from netlab.api.printing import (
     AGE,
     NAME,
     Cells,

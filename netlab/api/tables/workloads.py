@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from netlab.api.tables.columns import (
+from netlab.api.printing import (
     AGE,
     NAME,
     Cells,

@@ -5,7 +5,7 @@ Mirrors ``apimachinery/pkg/api/validation/objectmeta.go``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from netlab.api import names
@@ -16,15 +16,11 @@ from netlab.api.field_errors import (
     required,
     too_long,
 )
-from netlab.api.kinds import Kind
+from netlab.api.kind import Kind
 
 ANNOTATIONS_MAX_BYTES: Final = 256 * 1024
 IMMUTABLE: Final = "field is immutable"
 
-_NAME_RULES: Final[Mapping[tuple[str, str], Callable[[str], list[str]]]] = {
-    ("", "Service"): names.dns1035_label,
-    ("", "Namespace"): names.dns1123_label,
-}
 _STANDARD_FINALIZERS: Final = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 _KEPT_ON_UPDATE: Final = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp")
 
@@ -41,7 +37,7 @@ def validate_metadata(kind: Kind[Any], metadata: Mapping[str, Any]) -> list[Fiel
 
 def _validate_names(kind: Kind[Any], metadata: Mapping[str, Any]) -> list[FieldError]:
     errors = []
-    rule = _NAME_RULES.get((kind.group, kind.kind), names.dns1123_subdomain)
+    rule = kind.name_rule
     prefix, name = metadata.get("generateName") or "", metadata.get("name") or ""
     if prefix:
         # a prefix may end in a hyphen: letters follow

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeAlias
 
-from netlab.api.kinds import Kind
+from netlab.api.kind import Kind
 from netlab.api.view import Object
 
 Lookup: TypeAlias = Callable[[Kind[Any], str, str], Object | None]

@@ -1,99 +1,23 @@
 """Discovery: which groups, versions, resources and verbs the server has, in each form clients ask
 for.
 
-Three forms of the same table (``api.kinds`` plus the resources that are only asked, never stored):
-aggregated v2 and v2beta1 (one document for ``/api``, one for ``/apis``), and the plain lists of
-old. Mirrors ``k8s.io/apiserver/pkg/endpoints/discovery``. Pure; all documents are a few kilobytes
-and are made once. Pure.
+Three forms of the catalog: aggregated v2 and v2beta1 (one document for ``/api``, one for
+``/apis``), and the plain lists of old. Mirrors ``k8s.io/apiserver/pkg/endpoints/discovery``. All
+documents are a few kilobytes and are made once for each state of the catalog. Pure.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
-from netlab.api.kinds import KINDS
+from netlab.api.catalog import Catalog
+from netlab.api.kind import Kind, Subresource, TypeName
 from netlab.api.view import Object
-
-Gvk = tuple[str, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Subresource:
-    """A subresource and the kind it answers with."""
-
-    name: str
-    kind: Gvk
-    verbs: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """One line of discovery; kind is (group, version, kind)."""
-
-    group: str
-    version: str
-    plural: str
-    singular: str
-    kind: str
-    namespaced: bool
-    verbs: tuple[str, ...]
-    short_names: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    subresources: tuple[Subresource, ...] = ()
-
-    @property
-    def group_version(self) -> str:
-        """``v1`` or ``group/version``."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-
-_GET_PATCH_UPDATE = ("get", "patch", "update")
-
-# Subresources that answer with a kind other than their parent's; all others answer with the parent.
-_SUBRESOURCES: dict[str, tuple[Gvk | None, tuple[str, ...]]] = {
-    "status": (None, _GET_PATCH_UPDATE),
-    "finalize": (None, ("update",)),
-    "log": (None, ("get",)),
-    "binding": (("", "v1", "Binding"), ("create",)),
-    "eviction": (("policy", "v1", "Eviction"), ("create",)),
-    "scale": (("autoscaling", "v1", "Scale"), _GET_PATCH_UPDATE),
-    "token": (("authentication.k8s.io", "v1", "TokenRequest"), ("create",)),
-    "exec": (("", "v1", "PodExecOptions"), ("create", "get")),
-    "attach": (("", "v1", "PodAttachOptions"), ("create", "get")),
-    "portforward": (("", "v1", "PodPortForwardOptions"), ("create", "get")),
-    "ephemeralcontainers": (None, _GET_PATCH_UPDATE),
-    "resize": (None, _GET_PATCH_UPDATE),
-}
-_PROXY_VERBS = ("create", "delete", "get", "patch", "update")
-
-
-def _review(group: str, kind: str) -> Resource:
-    return Resource(
-        group, "v1", f"{kind.lower()}s", kind.lower(), kind, namespaced=False, verbs=("create",)
-    )
-
-
-REVIEWS: tuple[Resource, ...] = (
-    _review("authentication.k8s.io", "SelfSubjectReview"),
-    _review("authentication.k8s.io", "TokenReview"),
-    _review("authorization.k8s.io", "SelfSubjectAccessReview"),
-    _review("authorization.k8s.io", "SelfSubjectRulesReview"),
-    _review("authorization.k8s.io", "SubjectAccessReview"),
-    replace(_review("authorization.k8s.io", "LocalSubjectAccessReview"), namespaced=True),
-)
-"""Resources that are only asked (POST), never stored."""
-
-MEASURED: tuple[Resource, ...] = tuple(
-    Resource(
-        "metrics.k8s.io", "v1beta1", plural, "", kind, namespaced=namespaced, verbs=("get", "list")
-    )
-    for plural, kind, namespaced in (("nodes", "NodeMetrics", False), ("pods", "PodMetrics", True))
-)
-"""Resources that are measured when they are asked for, never stored (see ``metrics``)."""
 
 ALWAYS_EMPTY: dict[tuple[str, str, str], str] = {
     ("apiextensions.k8s.io", "v1", "customresourcedefinitions"): "CustomResourceDefinition",
@@ -105,36 +29,9 @@ not told in discovery, because nothing can be created there.
 """
 
 
-def resources() -> list[Resource]:
-    """Return every resource served, in order of group, version and plural name."""
-    stored = [
-        Resource(
-            kind.group,
-            kind.version,
-            kind.plural,
-            kind.singular,
-            kind.kind,
-            kind.namespaced,
-            tuple(sorted(kind.verbs)),
-            kind.short_names,
-            kind.categories,
-            tuple(
-                _subresource((kind.group, kind.version, kind.kind), name)
-                for name in sorted(kind.subresources)
-            ),
-        )
-        for kind in KINDS
-    ]
-    every = [*stored, *REVIEWS, *MEASURED]
-    return sorted(every, key=lambda item: (item.group, item.version, item.plural))
-
-
-def _subresource(parent: Gvk, name: str) -> Subresource:
-    if name == "proxy":
-        group, version, kind_name = parent
-        return Subresource(name, (group, version, f"{kind_name}ProxyOptions"), _PROXY_VERBS)
-    kind, verbs = _SUBRESOURCES[name]
-    return Subresource(name, kind or parent, verbs)
+def resources(catalog: Catalog) -> list[Kind[Any]]:
+    """Return every kind served, in order of group, version and plural name."""
+    return sorted(catalog, key=lambda kind: (kind.group, kind.version, kind.plural))
 
 
 # Kubernetes lists its groups by priority; clients that look for a resource by its short name take
@@ -160,14 +57,14 @@ _GROUP_ORDER = (
 )
 
 
-def group_names(items: Iterable[Resource]) -> list[str]:
+def group_names(items: Iterable[Kind[Any]]) -> list[str]:
     """Return the named groups (not the core group), in Kubernetes' order."""
     names = {item.group for item in items if item.group}
     known = [name for name in _GROUP_ORDER if name in names]
     return [*known, *sorted(names - set(known))]
 
 
-def versions_of(items: Iterable[Resource], group: str) -> list[str]:
+def versions_of(items: Iterable[Kind[Any]], group: str) -> list[str]:
     """Return the versions of a group, the preferred one first."""
     return sorted({item.version for item in items if item.group == group}, reverse=True)
 
@@ -183,7 +80,7 @@ def api_versions(server_address: str) -> Object:
     }
 
 
-def _group_versions(items: Sequence[Resource], group: str) -> Object:
+def _group_versions(items: Sequence[Kind[Any]], group: str) -> Object:
     versions = [
         {"groupVersion": f"{group}/{version}", "version": version}
         for version in versions_of(items, group)
@@ -191,20 +88,20 @@ def _group_versions(items: Sequence[Resource], group: str) -> Object:
     return {"name": group, "versions": versions, "preferredVersion": versions[0]}
 
 
-def api_group_list(items: Sequence[Resource]) -> Object:
+def api_group_list(items: Sequence[Kind[Any]]) -> Object:
     """Return the plain ``/apis``."""
     groups = [_group_versions(items, group) for group in group_names(items)]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
-def api_group(items: Sequence[Resource], group: str) -> Object | None:
+def api_group(items: Sequence[Kind[Any]], group: str) -> Object | None:
     """Return the plain ``/apis/GROUP``, or None for an unknown group."""
     if group not in group_names(items):
         return None
     return {"kind": "APIGroup", "apiVersion": "v1", **_group_versions(items, group)}
 
 
-def api_resource_list(items: Iterable[Resource], group: str, version: str) -> Object | None:
+def api_resource_list(items: Iterable[Kind[Any]], group: str, version: str) -> Object | None:
     """Return the plain list of one group version, or None when it is not served."""
     found = [item for item in items if (item.group, item.version) == (group, version)]
     if not found:
@@ -213,39 +110,43 @@ def api_resource_list(items: Iterable[Resource], group: str, version: str) -> Ob
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",
-        "groupVersion": found[0].group_version,
+        "groupVersion": found[0].api_version,
         "resources": lines,
     }
 
 
-def _plain_lines(item: Resource) -> list[Object]:
+def _plain_lines(item: Kind[Any]) -> list[Object]:
     line: Object = {
         "name": item.plural,
         "singularName": item.singular,
         "namespaced": item.namespaced,
         "kind": item.kind,
-        "verbs": list(item.verbs),
+        "verbs": sorted(item.verbs),
     }
     if item.short_names:
         line["shortNames"] = list(item.short_names)
     if item.categories:
         line["categories"] = list(item.categories)
-    return [line, *(_plain_subresource(item, sub) for sub in item.subresources)]
+    return [line, *(_plain_subresource(item, sub) for sub in _subresources(item))]
 
 
-def _plain_subresource(item: Resource, sub: Subresource) -> Object:
-    group, version, kind = sub.kind
+def _subresources(item: Kind[Any]) -> list[Subresource]:
+    return sorted(item.subresources, key=lambda sub: sub.name)
+
+
+def _plain_subresource(item: Kind[Any], sub: Subresource) -> Object:
+    answers = sub.type or item.type
     line: Object = {
         "name": f"{item.plural}/{sub.name}",
         "singularName": "",
         "namespaced": item.namespaced,
     }
-    if (group, version) != (item.group, item.version):
-        line |= {"group": group, "version": version}
-    return {**line, "kind": kind, "verbs": list(sub.verbs)}
+    if (answers.group, answers.version) != (item.group, item.version):
+        line |= {"group": answers.group, "version": answers.version}
+    return {**line, "kind": answers.kind, "verbs": list(sub.verbs)}
 
 
-def aggregated(items: Sequence[Resource], *, core: bool, version: str) -> Object:
+def aggregated(items: Sequence[Kind[Any]], *, core: bool, version: str) -> Object:
     """Return an APIGroupDiscoveryList: of the core group, or of all named groups.
 
     version: ``v2`` or ``v2beta1``; only the apiVersion differs.
@@ -259,7 +160,7 @@ def aggregated(items: Sequence[Resource], *, core: bool, version: str) -> Object
     }
 
 
-def _aggregated_group(items: Sequence[Resource], group: str) -> Object:
+def _aggregated_group(items: Sequence[Kind[Any]], group: str) -> Object:
     metadata: Object = {"creationTimestamp": None}
     if group:
         metadata["name"] = group
@@ -280,13 +181,13 @@ def _aggregated_group(items: Sequence[Resource], group: str) -> Object:
     }
 
 
-def _aggregated_resource(item: Resource) -> Object:
+def _aggregated_resource(item: Kind[Any]) -> Object:
     line: Object = {
         "resource": item.plural,
-        "responseKind": _response_kind((item.group, item.version, item.kind)),
+        "responseKind": _response_kind(item.type),
         "scope": "Namespaced" if item.namespaced else "Cluster",
         "singularResource": item.singular,
-        "verbs": list(item.verbs),
+        "verbs": sorted(item.verbs),
     }
     if item.short_names:
         line["shortNames"] = list(item.short_names)
@@ -296,16 +197,16 @@ def _aggregated_resource(item: Resource) -> Object:
         line["subresources"] = [
             {
                 "subresource": sub.name,
-                "responseKind": _response_kind(sub.kind),
+                "responseKind": _response_kind(sub.type or item.type),
                 "verbs": list(sub.verbs),
             }
-            for sub in item.subresources
+            for sub in _subresources(item)
         ]
     return line
 
 
-def _response_kind(kind: Gvk) -> Object:
-    return {"group": kind[0], "version": kind[1], "kind": kind[2]}
+def _response_kind(type_: TypeName) -> Object:
+    return {"group": type_.group, "version": type_.version, "kind": type_.kind}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Answers that are about the server itself: version, health, discovery, OpenAPI.
 
-Mirrors ``k8s.io/apiserver/pkg/server`` ``routes``. Discovery documents are made once; OpenAPI
-documents when somebody asks, on a thread, because making one takes longer than any other request.
+Mirrors ``k8s.io/apiserver/pkg/server`` ``routes``. Discovery documents are made once
+for each state of the catalog; OpenAPI documents when somebody asks, on a thread, because making one
+takes longer than any other request.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ import asyncio
 import hashlib
 import platform
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from aiohttp import web
 
-from netlab.api.kinds import KINDS
+from netlab.api.catalog import Catalog
+from netlab.api.field_errors import no_such_resource
+from netlab.api.kind import Kind
 from netlab.api.release import KUBERNETES_MAJOR, KUBERNETES_MINOR, RELEASE, go_architecture
 from netlab.apiserver.discovery import openapi
 from netlab.apiserver.discovery.documents import (
     Document,
-    Resource,
     aggregated,
     api_group,
     api_group_list,
@@ -36,7 +39,6 @@ from netlab.apiserver.http.exchange import (
     answer_text,
     base_headers,
     method_not_allowed,
-    no_such_resource,
 )
 from netlab.apiserver.http.negotiation import JSON, aggregated_discovery_version, parse_accept
 
@@ -48,6 +50,41 @@ Check: TypeAlias = Callable[[], bool]
 _OPENAPI_PROTOBUFS = (openapi.V2_PROTOBUF, openapi.V2_PROTOBUF.replace("v2.v1.0", "v2@v1.0"))
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is told of one state of the catalog; documents by path and version of discovery."""
+
+    revision: int
+    items: list[Kind[Any]]
+    documents: dict[tuple[str, str], Document]
+    fingerprint: str
+
+
+def _fingerprint(items: list[Kind[Any]]) -> str:
+    """Changes with whatever an OpenAPI document depends on."""
+    served = [(kind.type, kind.plural, kind.namespaced, kind.verbs) for kind in items]
+    parts = [[(sub.name, sub.verbs) for sub in kind.subresources] for kind in items]
+    return hashlib.sha256(f"{RELEASE} {served} {parts}".encode()).hexdigest()
+
+
+def _make_documents(items: list[Kind[Any]], server_address: str) -> dict[tuple[str, str], Document]:
+    documents = {
+        ("/api", ""): Document.of(api_versions(server_address)),
+        ("/apis", ""): Document.of(api_group_list(items)),
+    }
+    for version in ("v2", "v2beta1"):
+        for path in ("/api", "/apis"):
+            found = aggregated(items, core=path == "/api", version=version)
+            documents[(path, version)] = Document.of(found)
+    for group in group_names(items):
+        documents[(f"/apis/{group}", "")] = Document.of(api_group(items, group) or {})
+    for group, version in {(item.group, item.version) for item in items}:
+        path = f"/apis/{group}/{version}" if group else f"/api/{version}"
+        listed = api_resource_list(items, group, version) or {}
+        documents[(path, "")] = Document.of(listed)
+    return documents
+
+
 class InformationHandlers:
     """Answers every GET that is not about a resource.
 
@@ -55,30 +92,24 @@ class InformationHandlers:
     by name; ``/healthz`` and ``/livez`` only tell that the server answers.
     """
 
-    def __init__(self, server_address: str, checks: Mapping[str, Check]) -> None:
+    def __init__(self, catalog: Catalog, server_address: str, checks: Mapping[str, Check]) -> None:
+        self._catalog = catalog
+        self._server_address = server_address
         self._checks = dict(checks)
-        self._resources: list[Resource] = resources()
-        self._documents = self._make_documents(server_address)
-        self._fingerprint = hashlib.sha256(f"{RELEASE} {KINDS}".encode()).hexdigest()
+        self._told: _Told | None = None
         self.stopping = False
 
-    def _make_documents(self, server_address: str) -> dict[tuple[str, str], Document]:
-        items = self._resources
-        documents = {
-            ("/api", ""): Document.of(api_versions(server_address)),
-            ("/apis", ""): Document.of(api_group_list(items)),
-        }
-        for version in ("v2", "v2beta1"):
-            for path in ("/api", "/apis"):
-                found = aggregated(items, core=path == "/api", version=version)
-                documents[(path, version)] = Document.of(found)
-        for group in group_names(items):
-            documents[(f"/apis/{group}", "")] = Document.of(api_group(items, group) or {})
-        for group, version in {(item.group, item.version) for item in items}:
-            path = f"/apis/{group}/{version}" if group else f"/api/{version}"
-            listed = api_resource_list(items, group, version) or {}
-            documents[(path, "")] = Document.of(listed)
-        return documents
+    def _current(self) -> _Told:
+        """What to tell of the catalog as it is now."""
+        if self._told is None or self._told.revision != self._catalog.revision:
+            items = resources(self._catalog)
+            self._told = _Told(
+                self._catalog.revision,
+                items,
+                _make_documents(items, self._server_address),
+                _fingerprint(items),
+            )
+        return self._told
 
     async def handle(self, exchange: Exchange) -> Answer:
         """Answer a request for a path that is no resource's.
@@ -99,19 +130,20 @@ class InformationHandlers:
         return self._discovery(exchange, path)
 
     def _known_paths(self) -> list[str]:
-        paths = {path for path, _ in self._documents}
+        paths = {path for path, _ in self._current().documents}
         checks = {f"/{name}" for name in HEALTH_PATHS}
         return sorted({*paths, *checks, "/openapi/v2", "/openapi/v3", "/version"})
 
     def _discovery(self, exchange: Exchange, path: str) -> Answer:
         version = aggregated_discovery_version(exchange.accept)
-        document = self._documents.get((path, version)) or self._documents.get((path, ""))
+        documents = self._current().documents
+        document = documents.get((path, version)) or documents.get((path, ""))
         if document is None:
             if path.startswith(("/api/", "/apis/")):
                 raise no_such_resource()
             return answer_text("404 page not found\n", code=404)
         content_type = JSON
-        if version and (path, version) in self._documents:
+        if version and (path, version) in documents:
             content_type = f"{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
         return _with_etag(exchange, document.body, document.etag, content_type)
 
@@ -143,34 +175,38 @@ class InformationHandlers:
         if path == "/openapi/v2":
             return await self._openapi_v2(exchange)
         if path == "/openapi/v3":
-            document = Document.of(openapi.index(self._resources, self._fingerprint))
+            told = self._current()
+            document = Document.of(openapi.index(told.items, told.fingerprint))
             return _with_etag(exchange, document.body, document.etag, JSON)
         return await self._openapi_v3(exchange, path)
 
     async def _openapi_v2(self, exchange: Exchange) -> Answer:
+        told = self._current()
         wanted = {media.name for media in parse_accept(exchange.accept)}
         protobuf = bool(wanted.intersection(_OPENAPI_PROTOBUFS))
-        etag = f'"{openapi.document_hash(self._fingerprint, "v2", str(protobuf))}"'
+        etag = f'"{openapi.document_hash(told.fingerprint, "v2", str(protobuf))}"'
         content_type = openapi.V2_PROTOBUF if protobuf else JSON
         if _unchanged(exchange, etag):
             return _not_modified(etag, content_type)
         make = openapi.document_v2_protobuf if protobuf else openapi.document_v2_json
-        return _tagged(await asyncio.to_thread(make, RELEASE), etag, content_type)
+        return _tagged(await asyncio.to_thread(make, told.items, RELEASE), etag, content_type)
 
     async def _openapi_v3(self, exchange: Exchange, path: str) -> Answer:
         parts = path.removeprefix("/openapi/v3/").split("/")
         group, version = (parts[1], parts[2]) if len(parts) == 3 else ("", parts[-1])
-        known = (group, version) in openapi.group_versions(self._resources)
+        told = self._current()
+        known = (group, version) in openapi.group_versions(told.items)
         if not known or parts[0] != ("apis" if group else "api"):
             return answer_text("404 page not found\n", code=404)
-        digest = openapi.document_hash(self._fingerprint, group, version)
+        digest = openapi.document_hash(told.fingerprint, group, version)
         given = exchange.query.get("hash", digest)
         if given != digest:
             return _redirect(f"{path}?hash={digest}")
         etag = f'"{digest}"'
         if _unchanged(exchange, etag):
             return _not_modified(etag, JSON)
-        body = await asyncio.to_thread(openapi.document_v3, group, version, RELEASE)
+        kinds = [kind for kind in told.items if (kind.group, kind.version) == (group, version)]
+        body = await asyncio.to_thread(openapi.document_v3, kinds, RELEASE)
         response = _tagged(body, etag, JSON)
         if "hash" in exchange.query:
             # the URL changes with the content, so clients may keep what they got

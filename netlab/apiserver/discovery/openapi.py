@@ -1,24 +1,23 @@
 """OpenAPI documents: what kubectl validates against, and what ``kubectl explain`` prints.
 
-Mirrors ``k8s.io/kube-openapi``. The types come from ``api.schemas``; the paths from the table of
-kinds. OpenAPI v3 is an index plus one document per group version, v2 one document for everything,
-which kubectl up to 1.28 wants as protobuf. A document is half a megabyte and each client asks for
-it once, so documents are made when asked for and not kept. Pure but slow (tens of milliseconds):
-call it on a thread. Pure.
+Mirrors ``k8s.io/kube-openapi``. The types come from ``api.schemas``; the paths from the catalog.
+OpenAPI v3 is an index plus one document per group version, v2 one document for everything, which
+kubectl up to 1.28 wants as protobuf. A document is half a megabyte and each client asks for it
+once, so documents are made when asked for and not kept. Slow (tens of milliseconds): call it on a
+thread. Pure.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
-from netlab.api.kinds import KINDS, Kind
+from netlab.api.kind import Kind
 from netlab.api.schemas import definitions_for
 from netlab.api.view import Object
-from netlab.apiserver.discovery.documents import Resource
 from netlab.apiserver.discovery.openapi_v2 import encode_document
 
 TITLE = "Kubernetes"
@@ -56,7 +55,7 @@ _DELETE_PARAMETERS = (
 )
 
 
-def group_versions(resources: Iterable[Resource]) -> list[tuple[str, str]]:
+def group_versions(resources: Iterable[Kind[Any]]) -> list[tuple[str, str]]:
     """Return the (group, version) pairs served, the core group first."""
     return sorted({(item.group, item.version) for item in resources})
 
@@ -75,7 +74,7 @@ def document_hash(fingerprint: str, group: str, version: str) -> str:
     return hashlib.sha512(text.encode()).hexdigest().upper()
 
 
-def index(resources: Iterable[Resource], fingerprint: str) -> Object:
+def index(resources: Iterable[Kind[Any]], fingerprint: str) -> Object:
     """Return ``/openapi/v3``: where the document of each group version is."""
     return {
         "paths": {
@@ -88,10 +87,9 @@ def index(resources: Iterable[Resource], fingerprint: str) -> Object:
     }
 
 
-def document_v3(group: str, version: str, release: str) -> bytes:
-    """Return the OpenAPI v3 document of one group version."""
-    kinds = [kind for kind in KINDS if (kind.group, kind.version) == (group, version)]
-    schemas = definitions_for(group, version)
+def document_v3(kinds: Sequence[Kind[Any]], release: str) -> bytes:
+    """Return the OpenAPI v3 document of one group version. kinds: those of that version."""
+    schemas = definitions_for(kinds)
     names = _definition_names(schemas)
     paths: Object = {}
     for kind in kinds:
@@ -118,36 +116,44 @@ def _paths(kind: Kind[Any], names: dict[tuple[str, str, str], str]) -> Iterator[
     base = kind.path("{namespace}" if kind.namespaced else None)
     path_parameters = [_parameter("namespace", "path")] if kind.namespaced else []
     yield base, _collection(kind, schema, path_parameters)
-    if kind.namespaced:
+    if kind.namespaced and "list" in kind.verbs:
         yield kind.path(None), {"get": _operation(kind, "list", schema, _LIST_PARAMETERS)}
     named = [_parameter("name", "path"), *path_parameters]
-    yield f"{base}/{{name}}", _single(kind, schema, named)
-    for subresource in kind.subresources:
-        if subresource in ("status", "scale"):
-            item = _single(kind, schema if subresource == "status" else "", named)
-            item.pop("delete")
-            yield f"{base}/{{name}}/{subresource}", item
+    if "get" in kind.verbs:
+        yield f"{base}/{{name}}", _single(kind, schema, named, kind.verbs)
+    for part in kind.subresources:
+        if part.merge is not None:
+            own = schema
+            if part.type is not None:
+                own = names.get((part.type.group, part.type.version, part.type.kind), "")
+            yield f"{base}/{{name}}/{part.name}", _single(kind, own, named, part.verbs)
 
 
 def _collection(kind: Kind[Any], schema: str, parameters: list[Object]) -> Object:
-    item: Object = {"get": _operation(kind, "list", schema, _LIST_PARAMETERS)}
+    item: Object = {}
+    if "list" in kind.verbs:
+        item["get"] = _operation(kind, "list", schema, _LIST_PARAMETERS)
     if "deletecollection" in kind.verbs:
         item["delete"] = _operation(
             kind, "deletecollection", "", (*_LIST_PARAMETERS, *_DELETE_PARAMETERS)
         )
-    item["post"] = _operation(kind, "post", schema, _WRITE_PARAMETERS, body=("*/*",))
+    if "create" in kind.verbs:
+        item["post"] = _operation(kind, "post", schema, _WRITE_PARAMETERS, body=("*/*",))
     return {**item, "parameters": parameters} if parameters else item
 
 
-def _single(kind: Kind[Any], schema: str, parameters: list[Object]) -> Object:
-    force = ("force", "boolean")
-    return {
-        "get": _operation(kind, "get", schema, ()),
-        "put": _operation(kind, "put", schema, _WRITE_PARAMETERS, body=("*/*",)),
-        "patch": _operation(kind, "patch", schema, (*_WRITE_PARAMETERS, force), body=_PATCH_TYPES),
-        "delete": _operation(kind, "delete", "", _DELETE_PARAMETERS),
-        "parameters": parameters,
-    }
+def _single(kind: Kind[Any], schema: str, parameters: list[Object], verbs: Sequence[str]) -> Object:
+    patching = (*_WRITE_PARAMETERS, ("force", "boolean"))
+    item: Object = {}
+    if "get" in verbs:
+        item["get"] = _operation(kind, "get", schema, ())
+    if "update" in verbs:
+        item["put"] = _operation(kind, "put", schema, _WRITE_PARAMETERS, body=("*/*",))
+    if "patch" in verbs:
+        item["patch"] = _operation(kind, "patch", schema, patching, body=_PATCH_TYPES)
+    if "delete" in verbs:
+        item["delete"] = _operation(kind, "delete", "", _DELETE_PARAMETERS)
+    return {**item, "parameters": parameters}
 
 
 def _operation(
@@ -183,11 +189,9 @@ def _parameter(name: str, place: str, type_: str = "string") -> Object:
     return parameter
 
 
-def document_v2(release: str) -> Object:
+def document_v2(kinds: Sequence[Kind[Any]], release: str) -> Object:
     """Return the OpenAPI v2 document: the types of all kinds, and the paths that patch them."""
-    definitions: Object = {}
-    for group, version in sorted({(kind.group, kind.version) for kind in KINDS}):
-        definitions.update(_to_v2(definitions_for(group, version)))
+    definitions: Object = _to_v2(definitions_for(kinds))
     paths = {
         f"{kind.path('{namespace}' if kind.namespaced else None)}/{{name}}": {
             "patch": {
@@ -203,7 +207,8 @@ def document_v2(release: str) -> Object:
                 },
             }
         }
-        for kind in KINDS
+        for kind in kinds
+        if "patch" in kind.verbs
     }
     return {
         "swagger": "2.0",
@@ -213,14 +218,14 @@ def document_v2(release: str) -> Object:
     }
 
 
-def document_v2_json(release: str) -> bytes:
+def document_v2_json(kinds: Sequence[Kind[Any]], release: str) -> bytes:
     """Return the OpenAPI v2 document as JSON."""
-    return msgspec.json.encode(document_v2(release))
+    return msgspec.json.encode(document_v2(kinds, release))
 
 
-def document_v2_protobuf(release: str) -> bytes:
+def document_v2_protobuf(kinds: Sequence[Kind[Any]], release: str) -> bytes:
     """Return the OpenAPI v2 document as kubectl up to 1.28 wants it."""
-    return encode_document(document_v2(release))
+    return encode_document(document_v2(kinds, release))
 
 
 def _to_v2(value: Any) -> Any:

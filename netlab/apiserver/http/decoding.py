@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from netlab.api.catalog import Catalog
 from netlab.api.field_errors import bad_request
-from netlab.api.kinds import BY_KIND
+from netlab.api.kind import Kind, TypeName
 from netlab.api.protobuf import decode_protobuf
 from netlab.api.schemas import decode_json, decode_yaml
 from netlab.api.view import Object
@@ -30,23 +31,29 @@ class Body:
     duplicates: tuple[str, ...] = ()
 
 
-def decode_object(data: bytes, media_type: str, api_version: str, kind: str) -> Body:
-    """Return the object in a body that shall be of ``kind``.
+def decode_object(
+    data: bytes, media_type: str, type_: Kind[Any] | TypeName, catalog: Catalog
+) -> Body:
+    """Return the object in a body that shall be of a kind, or of what a subresource takes.
 
     A body that leaves out apiVersion or kind gets them, as in Kubernetes.
 
     Raises: ApiError BadRequest (400) for a body that is no object of that kind.
     """
+    api_version, kind = type_.api_version, type_.kind
     body = decode_any(data, media_type, kind)
     obj = body.object
     given_version, given_kind = obj.get("apiVersion") or "", obj.get("kind") or ""
     if given_version != api_version or given_kind != kind:
-        _check_type(given_version, given_kind, api_version, kind)
+        _check_type(given_version, given_kind, type_, catalog)
         obj = {**obj, "apiVersion": api_version, "kind": kind}
     return Body(obj, body.duplicates)
 
 
-def _check_type(given_version: Any, given_kind: Any, api_version: str, kind: str) -> None:
+def _check_type(
+    given_version: Any, given_kind: Any, type_: Kind[Any] | TypeName, catalog: Catalog
+) -> None:
+    api_version, kind = type_.api_version, type_.kind
     for field, value in (("apiVersion", given_version), ("kind", given_kind)):
         if not isinstance(value, str):
             raise bad_request(
@@ -54,7 +61,10 @@ def _check_type(given_version: Any, given_kind: Any, api_version: str, kind: str
                 f"{_json_type(value)} into Go struct field .{field} of type string"
             )
     if given_kind and given_kind != kind:
-        raise bad_request(_wrong_kind(given_version or api_version, given_kind, api_version, kind))
+        known = catalog.by_kind(given_version or api_version, given_kind) is not None
+        raise bad_request(
+            _wrong_kind(given_version or api_version, given_kind, api_version, kind, known=known)
+        )
     if given_version and given_version != api_version:
         raise bad_request(
             f"the API version in the data ({given_version}) does not match "
@@ -62,9 +72,11 @@ def _check_type(given_version: Any, given_kind: Any, api_version: str, kind: str
         )
 
 
-def _wrong_kind(given_version: str, given_kind: str, api_version: str, kind: str) -> str:
+def _wrong_kind(
+    given_version: str, given_kind: str, api_version: str, kind: str, *, known: bool
+) -> str:
     short = given_version.rpartition("/")[2]
-    if (given_version, given_kind) in BY_KIND:
+    if known:
         package = api_version.partition("/")[0] if "/" in api_version else "core"
         cause = f"converting ({short}.{given_kind}) to ({package}.{kind}): unknown conversion"
     else:

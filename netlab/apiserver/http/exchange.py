@@ -147,8 +147,3 @@ def method_not_allowed() -> ApiError:
     return ApiError(
         405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
     )
-
-
-def no_such_resource() -> ApiError:
-    """Return the 404 for a path below a served group that names nothing."""
-    return ApiError(404, "NotFound", "the server could not find the requested resource", {})

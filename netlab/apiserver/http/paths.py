@@ -11,14 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
-from netlab.api.kinds import BY_RESOURCE, Kind
+from netlab.api.catalog import Catalog
+from netlab.api.kind import Kind
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """What an API path points at.
 
-    kind: None for a virtual resource such as selfsubjectreviews, or for one that is not served.
+    kind: None for a resource that is not served.
     namespace: "" for cluster scope or all namespaces. name: "" for the collection. tail: what
     follows subresource ``proxy``, as it stands in the path, from its slash on.
     """
@@ -38,7 +39,7 @@ _PROXY = re.compile(
 )
 
 
-def parse_target(path: str) -> Target | None:
+def parse_target(catalog: Catalog, path: str) -> Target | None:
     """Return what ``/api/v1/…`` or ``/apis/GROUP/VERSION/…`` points at.
 
     None when the path is not that of a resource: discovery, health, or nothing netlab knows.
@@ -47,7 +48,7 @@ def parse_target(path: str) -> Target | None:
     proxied = _PROXY.fullmatch(path)
     if proxied is not None:
         # the rest is the path of another server, in which a slash more or less has a meaning
-        found = parse_target(proxied.group(1))
+        found = parse_target(catalog, proxied.group(1))
         return None if found is None else replace(found, tail=proxied.group(2))
     parts = path.split("/")
     if len(parts) > 3 and parts[1] == "api":
@@ -62,10 +63,10 @@ def parse_target(path: str) -> Target | None:
         rest = rest[:-1]
     if not rest or not all(rest) or len(rest) > 6:
         return None
-    return _target(group, version, rest)
+    return _target(catalog, group, version, rest)
 
 
-def _target(group: str, version: str, rest: list[str]) -> Target | None:
+def _target(catalog: Catalog, group: str, version: str, rest: list[str]) -> Target | None:
     namespace = ""
     # /namespaces/NAME and its subresources are the Namespace itself; anything longer lies inside it
     inside = (
@@ -78,7 +79,7 @@ def _target(group: str, version: str, rest: list[str]) -> Target | None:
     if len(rest) > 3:
         return None
     resource = rest[0]
-    kind = BY_RESOURCE.get((group, version, resource))
+    kind = catalog.by_resource(group, version, resource)
     if kind is not None and namespace and not kind.namespaced:
         return None
     name = rest[1] if len(rest) > 1 else ""

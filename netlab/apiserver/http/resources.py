@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from netlab.api.field_errors import unsupported_media_type
-from netlab.api.kinds import Kind
+from netlab.api.field_errors import no_such_resource, unsupported_media_type
+from netlab.api.kind import Kind, Subresource
+from netlab.api.patches import PatchType
 from netlab.api.view import Object
 from netlab.apiserver.http.decoding import decode_any, decode_object
 from netlab.apiserver.http.exchange import (
@@ -25,7 +26,6 @@ from netlab.apiserver.http.exchange import (
     answer_object,
     base_headers,
     method_not_allowed,
-    no_such_resource,
 )
 from netlab.apiserver.http.negotiation import JSON
 from netlab.apiserver.http.paths import Target
@@ -45,7 +45,7 @@ from netlab.apiserver.http.rendering import (
     render_list,
 )
 from netlab.apiserver.registry import Registry, Watch
-from netlab.apiserver.requests import DeleteResult, Item, PatchType, WriteResult
+from netlab.apiserver.requests import DeleteResult, Item, WriteResult
 from netlab.clock import Clock
 from netlab.errors import ApiError
 
@@ -56,16 +56,7 @@ PATCH_TYPES: dict[str, PatchType] = {
 }
 APPLY_PATCH = "application/apply-patch+yaml"
 
-# What is POSTed or PUT to a subresource, when it is not the parent's kind.
-_SUBRESOURCE_BODIES = {
-    "binding": ("v1", "Binding"),
-    "eviction": ("policy/v1", "Eviction"),
-    "scale": ("autoscaling/v1", "Scale"),
-    "token": ("authentication.k8s.io/v1", "TokenRequest"),
-}
-_CREATED_BY_POST = ("binding", "eviction", "token")
-_READABLE = ("status", "scale", "ephemeralcontainers", "resize")
-_UPDATABLE = (*_READABLE, "finalize")
+_VERBS = {"GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "POST": "create"}
 
 # A reader that takes longer than this past its watch's end is gone.
 WATCH_GRACE_S = 30.0
@@ -95,7 +86,7 @@ class ResourceHandlers:
         self, exchange: Exchange, target: Target, kind: Kind[Any], method: str
     ) -> Answer:
         if method in ("GET", "HEAD"):
-            if is_watch(exchange.query):
+            if is_watch(exchange.query) and "watch" in kind.verbs:
                 return await self._watch(exchange, target, kind)
             return await self._list(exchange, target, kind)
         if method == "POST" and "create" in kind.verbs:
@@ -108,32 +99,32 @@ class ResourceHandlers:
         self, exchange: Exchange, target: Target, kind: Kind[Any], method: str
     ) -> Answer:
         if method in ("GET", "HEAD"):
-            if is_watch(exchange.query):
+            if is_watch(exchange.query) and "watch" in kind.verbs:
                 return await self._watch(exchange, target, kind)
             return await self._get(exchange, target, kind)
-        if method == "PUT":
+        if method == "PUT" and "update" in kind.verbs:
             return await self._update(exchange, target, kind)
-        if method == "PATCH":
+        if method == "PATCH" and "patch" in kind.verbs:
             return await self._patch(exchange, target, kind)
-        if method == "DELETE":
+        if method == "DELETE" and "delete" in kind.verbs:
             return await self._delete(exchange, target, kind)
         raise method_not_allowed()
 
     async def _subresource(
         self, exchange: Exchange, target: Target, kind: Kind[Any], method: str
     ) -> Answer:
-        name = target.subresource
-        if name not in kind.subresources:
+        part = kind.subresource(target.subresource)
+        if part is None:
             raise no_such_resource()
-        if method in ("GET", "HEAD") and name in _READABLE:
+        if _VERBS.get(method) not in part.verbs:
+            raise method_not_allowed()
+        if method in ("GET", "HEAD"):
             return await self._get(exchange, target, kind)
-        if method == "PUT" and name in _UPDATABLE:
+        if method == "PUT":
             return await self._update(exchange, target, kind)
-        if method == "PATCH" and name in _READABLE:
+        if method == "PATCH":
             return await self._patch(exchange, target, kind)
-        if method == "POST" and name in _CREATED_BY_POST:
-            return await self._create_subresource(exchange, target, kind)
-        raise method_not_allowed()
+        return await self._create_subresource(exchange, target, kind, part)
 
     async def _get(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
         form = exchange.form()
@@ -141,19 +132,19 @@ class ResourceHandlers:
             kind, target.namespace, target.name, subresource=target.subresource
         )
         body = _render(kind, target, item, form)
-        warnings = self._registry.deprecation_warnings(kind)
+        warnings = kind.warnings
         return answer_bytes(body, form.content_type, warnings=warnings)
 
     async def _list(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
         form = exchange.form()
         result = await self._registry.list(kind, target.namespace, list_options(exchange.query))
-        warnings = self._registry.deprecation_warnings(kind)
+        warnings = kind.warnings
         return answer_bytes(render_list(kind, result, form), form.content_type, warnings=warnings)
 
     async def _create(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
         form = exchange.form()
         data = await exchange.body()
-        body = decode_object(data, exchange.body_type(), kind.api_version, kind.kind)
+        body = decode_object(data, exchange.body_type(), kind, self._registry.catalog)
         options = write_options(
             exchange.query, exchange.user, "CreateOptions", duplicates=body.duplicates
         )
@@ -163,8 +154,9 @@ class ResourceHandlers:
     async def _update(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
         form = exchange.form()
         data = await exchange.body()
-        version, name = _SUBRESOURCE_BODIES.get(target.subresource, (kind.api_version, kind.kind))
-        body = decode_object(data, exchange.body_type(), version, name)
+        part = kind.subresource(target.subresource)
+        type_ = kind.type if part is None or part.type is None else part.type
+        body = decode_object(data, exchange.body_type(), type_, self._registry.catalog)
         options = write_options(
             exchange.query, exchange.user, "UpdateOptions", duplicates=body.duplicates
         )
@@ -203,7 +195,7 @@ class ResourceHandlers:
         *,
         created: bool = False,
     ) -> Answer:
-        warnings = [*self._registry.deprecation_warnings(kind), *result.warnings]
+        warnings = [*kind.warnings, *result.warnings]
         return answer_bytes(
             _render(kind, target, result.item, form),
             form.content_type,
@@ -212,13 +204,15 @@ class ResourceHandlers:
         )
 
     async def _create_subresource(
-        self, exchange: Exchange, target: Target, kind: Kind[Any]
+        self, exchange: Exchange, target: Target, kind: Kind[Any], part: Subresource
     ) -> Answer:
         form = exchange.status_form()
         data = await exchange.body()
-        version, name = _SUBRESOURCE_BODIES[target.subresource]
-        body = decode_object(data, exchange.body_type(), version, name)
-        options = write_options(exchange.query, exchange.user, "CreateOptions")
+        type_ = part.type or kind.type
+        body = decode_object(data, exchange.body_type(), type_, self._registry.catalog)
+        options = write_options(
+            exchange.query, exchange.user, "CreateOptions", duplicates=body.duplicates
+        )
         result = await self._registry.create_subresource(
             kind, target.namespace, target.name, target.subresource, body.object, options
         )
@@ -231,7 +225,7 @@ class ResourceHandlers:
         given = await _delete_body(exchange)
         options = delete_options(exchange.query, given, exchange.user)
         result = await self._registry.delete(kind, target.namespace, target.name, options)
-        warnings = [*self._registry.deprecation_warnings(kind), *result.warnings]
+        warnings = [*kind.warnings, *result.warnings]
         if result.returns_object:
             body = _render(kind, target, result.item, form)
             return answer_bytes(body, form.content_type, warnings=warnings)
@@ -258,7 +252,7 @@ class ResourceHandlers:
         options = watch_options(query)
         watch = await self._registry.watch(kind, target.namespace, options)
         async with watch:
-            warnings = self._registry.deprecation_warnings(kind)
+            warnings = kind.warnings
             response = web.StreamResponse(headers=base_headers(JSON, warnings))
             response.enable_chunked_encoding()
             try:
@@ -296,8 +290,9 @@ def check_scope(target: Target, kind: Kind[Any], method: str) -> None:
 
 
 def _render(kind: Kind[Any], target: Target, item: Item, form: Form) -> bytes:
-    if target.subresource == "scale":
-        return finish(item.json, form)
+    part = kind.subresource(target.subresource)
+    if part is not None and part.type is not None:
+        return finish(item.json, form)  # no table is made of what is no object of the kind
     return render_item(kind, item, form)
 
 

@@ -22,15 +22,17 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from netlab.api.field_errors import unauthorized
-from netlab.apiserver import metrics
+from netlab.api.field_errors import no_such_resource, unauthorized
+from netlab.api.kind import Kind
+from netlab.api.kinds.metrics import KINDS as METRICS_KINDS
+from netlab.api.kinds.reviews import KINDS as REVIEWS
 from netlab.apiserver.auth.authn import Authenticator
 from netlab.apiserver.auth.authz import Access, allowed, forbidden
 from netlab.apiserver.auth.impersonation import parse_impersonation
 from netlab.apiserver.auth.pki import Pki
 from netlab.apiserver.auth.reviews import answer_review
 from netlab.apiserver.auth.tokens import ServiceAccountTokens
-from netlab.apiserver.discovery.documents import ALWAYS_EMPTY, REVIEWS, Resource
+from netlab.apiserver.discovery.documents import ALWAYS_EMPTY
 from netlab.apiserver.discovery.handlers import Check, InformationHandlers
 from netlab.apiserver.http.decoding import decode_object
 from netlab.apiserver.http.exchange import (
@@ -40,7 +42,6 @@ from netlab.apiserver.http.exchange import (
     answer_error,
     answer_object,
     method_not_allowed,
-    no_such_resource,
 )
 from netlab.apiserver.http.paths import Target, parse_target
 from netlab.apiserver.http.query import is_watch
@@ -64,9 +65,6 @@ LONGEST_LINE_BYTES = 1 << 20
 BACKLOG = 512
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
-_REVIEWS: dict[tuple[str, str, str], Resource] = {
-    (review.group, review.version, review.plural): review for review in REVIEWS
-}
 
 
 class ApiServer:
@@ -90,11 +88,14 @@ class ApiServer:
     ) -> None:
         self._pki = pki
         self._clock = clock
+        self._catalog = registry.catalog
         self._authenticator = Authenticator(tokens, clock, static_tokens=static_tokens)
         self._resources = ResourceHandlers(registry, clock)
         self._streams = StreamHandlers(registry, connections)
         self._metrics = MetricsHandlers(registry, connections)
-        self._information = InformationHandlers(f"{config.node_ip}:{config.api_port}", checks or {})
+        self._information = InformationHandlers(
+            registry.catalog, f"{config.node_ip}:{config.api_port}", checks or {}
+        )
         self._streaming: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
@@ -151,7 +152,7 @@ class ApiServer:
         try:
             user = self._effective_user(request, await self._user(request))
             exchange = Exchange(request, path, query, user, exchange.now)
-            target = parse_target(path)
+            target = parse_target(self._catalog, path)
             self._authorize(user, access_of(exchange, target))
             return await self._dispatch(exchange, target)
         except ApiError as error:
@@ -194,9 +195,11 @@ class ApiServer:
         if target.kind is None:
             if (target.group, target.version, target.resource) in ALWAYS_EMPTY:
                 return answer_empty_list(exchange, target)
-            if (target.group, target.version) == (metrics.GROUP, metrics.VERSION):
-                return await self._metrics.handle(exchange, target)
-            return await self._review(exchange, target)
+            raise no_such_resource()
+        if target.kind in METRICS_KINDS:
+            return await self._metrics.handle(exchange, target, target.kind)
+        if target.kind in REVIEWS:
+            return await self._review(exchange, target, target.kind)
         if is_stream(target):
             if not target.namespace and target.kind.namespaced:
                 raise no_such_resource()
@@ -219,15 +222,13 @@ class ApiServer:
             if task is not None:
                 self._streaming.discard(task)
 
-    async def _review(self, exchange: Exchange, target: Target) -> Answer:
-        review = _REVIEWS.get((target.group, target.version, target.resource))
-        if review is None or target.name or bool(target.namespace) != review.namespaced:
+    async def _review(self, exchange: Exchange, target: Target, review: Kind[Any]) -> Answer:
+        if target.name or bool(target.namespace) != review.namespaced:
             raise no_such_resource()
         if exchange.request.method != "POST":
             raise method_not_allowed()
         data = await exchange.body()
-        version = f"{review.group}/{review.version}"
-        body = decode_object(data, exchange.body_type(), version, review.kind)
+        body = decode_object(data, exchange.body_type(), review, self._catalog)
         answer = await answer_review(
             review.kind, target.namespace, body.object, exchange.user, self._check_token
         )

@@ -10,13 +10,13 @@ from typing import Any
 
 from netlab.api import schemas
 from netlab.api.defaults import apply_defaults
+from netlab.api.definitions import definition_of
 from netlab.api.field_errors import bad_request
-from netlab.api.kinds import Kind
+from netlab.api.kind import Kind, TypeName
 from netlab.api.unsupported import inert_field_warnings
 from netlab.api.view import Object
-from netlab.apiserver.registry import metadata as meta
-from netlab.apiserver.registry.warnings import object_warnings
 from netlab.apiserver.requests import WriteOptions
+from netlab.apiserver.storage import metadata as meta
 
 
 def decode_object(
@@ -52,6 +52,24 @@ def decode_object(
     return apply_defaults(kind, obj), texts
 
 
+def decode_part(type_: TypeName, body: Object, options: WriteOptions) -> tuple[Object, list[str]]:
+    """Return what is sent to a subresource of another type (a Scale, a Binding), and warnings.
+
+    Raises: ApiError as ``decode_object``.
+    """
+    if not isinstance(body, dict):
+        raise bad_request("the body of the request is not an object")
+    meta.check_type(type_, body)
+    return schemas.check_definition(
+        definition_of(type_),
+        type_.kind,
+        type_.version,
+        body,
+        options.field_validation,
+        duplicates=options.duplicate_fields,
+    )
+
+
 def only_new(kind: Kind[Any], old: Object, texts: list[str], options: WriteOptions) -> list[str]:
     """Leave out the warnings that the old object earned too: they are not about this change."""
     if not texts or not options.advise:
@@ -62,4 +80,4 @@ def only_new(kind: Kind[Any], old: Object, texts: list[str], options: WriteOptio
 
 def _advice(kind: Kind[Any], obj: Object) -> list[str]:
     """What to tell whoever writes such an object: netlab's warnings, then Kubernetes' own."""
-    return [*inert_field_warnings(kind, obj), *object_warnings(kind, obj)]
+    return [*inert_field_warnings(kind, obj), *kind.advice(obj)]

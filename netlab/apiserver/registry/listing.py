@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from netlab.api.field_errors import (
     forbidden_field,
     invalid_value,
 )
-from netlab.api.kinds import Kind
+from netlab.api.kind import Kind
 from netlab.api.selectors import (
     FieldMatcher,
     LabelMatcher,
@@ -35,6 +35,7 @@ from netlab.api.selectors import (
     parse_label_selector,
 )
 from netlab.apiserver.requests import ListOptions, ListResult
+from netlab.apiserver.storage.writing import key_of, shown
 from netlab.errors import ApiError
 from netlab.store.records import Item, Key, Record
 from netlab.store.store import Store
@@ -71,8 +72,12 @@ class Selection:
         """True when nothing is left out."""
         return self.labels.empty and self.fields.empty
 
+    def shown(self, item: Item) -> Item:
+        """Return a stored object in the form of the kind."""
+        return shown(self.kind, item)
+
     def matches(self, item: Item) -> bool:
-        """True when the object is meant."""
+        """True when the object, as ``shown`` gives it, is meant."""
         if not self.labels.empty and not self.labels.matches(
             _decode_labels(item.json).metadata.labels or {}
         ):
@@ -241,9 +246,9 @@ async def _records(
     name = selection.fields.required_value("metadata.name")
     kind = selection.kind
     if name is None or (kind.namespaced and namespace is None) or revision < store.revision:
-        return await store.records_at(kind.group_resource, namespace, revision)
+        return await store.records_at(kind.storage.group_resource, namespace, revision)
     # what kubectl asks to follow one object: no need to look at all of them
-    key = Key(kind.group_resource, namespace or "", name)
+    key = key_of(kind, namespace, name)
     record = store.get(key)
     return [(key, record)] if record else []
 
@@ -252,7 +257,7 @@ async def _page_records(
     store: Store, kind: Kind[Any], namespace: str | None, revision: int
 ) -> list[tuple[Key, Record]]:
     try:
-        return await store.records_at(kind.group_resource, namespace, revision)
+        return await store.records_at(kind.storage.group_resource, namespace, revision)
     except ApiError as error:
         raise expired(PAGE_EXPIRED) from error
 
@@ -263,15 +268,15 @@ def _page(
     if selection.everything:
         chosen = records[:limit] if limit else records
         left = len(records) - len(chosen)
-        items = [Item(record.json) for _, record in chosen]
+        items = [selection.shown(Item(record.json)) for _, record in chosen]
         more = encode_token(revision, chosen[-1][0]) if left else ""
         return ListResult(items, str(revision), more, left or None)
-    return _selected_page(records, selection.matches, limit, revision)
+    return _selected_page(records, selection, limit, revision)
 
 
 def _selected_page(
     records: list[tuple[Key, Record]],
-    matches: Callable[[Item], bool],
+    selection: Selection,
     limit: int,
     revision: int,
 ) -> ListResult:
@@ -279,11 +284,21 @@ def _selected_page(
     last: Key | None = None
     for key, record in records:
         # looked at in an item of its own: what a selector has parsed need not be kept
-        if not matches(Item(record.json)):
+        if not selection.matches(selection.shown(Item(record.json))):
             continue
         if limit and len(items) == limit and last is not None:
             # one more matches: there is another page; how long it is, nobody has counted
             return ListResult(items, str(revision), encode_token(revision, last))
-        items.append(Item(record.json))
+        items.append(selection.shown(Item(record.json)))
         last = key
     return ListResult(items, str(revision))
+
+
+def select_items(kind: Kind[Any], items: Sequence[Item], options: ListOptions) -> ListResult:
+    """Return those of ``items``, which no store holds, that match; all on one page.
+
+    Raises: ApiError for bad options.
+    """
+    check_options(options)
+    selection = select(kind, options.label_selector, options.field_selector)
+    return ListResult([item for item in items if selection.matches(item)], "")

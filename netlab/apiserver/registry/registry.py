@@ -2,11 +2,12 @@
 
 Mirrors the generic registry of ``k8s.io/apiserver`` (``pkg/registry/generic/registry/store.go``,
 ``pkg/registry/rest``) and the request handlers' part that precedes it. What is particular to a
-kind stands in ``strategy``; this file is the order of the steps:
+kind stands in its descriptor (``api.kinds``) and its hooks (``storage``); this file is the order of
+the steps:
 
-- create: decode, admission, prepare, name, validate, review, allocate, quotas, store;
-- update and patch: read the newest state, make the new object, separate status from the rest,
-  admission, prepare, validate, review, allocate, quotas, store only if something changed.
+- create: decode, admission, prepare, name, validate, review, complete, quotas, store;
+- update and patch: read the newest state, make the new object, keep what this way cannot change,
+  admission, prepare, validate, review, complete, quotas, store only if something changed.
 
 From reading the newest state to queueing the write nothing awaits, so every write is decided on
 the state it is applied to. A patch without a resourceVersion therefore never conflicts, where
@@ -20,46 +21,52 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from random import Random, SystemRandom
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
 from netlab.api import patches
+from netlab.api.catalog import Catalog
 from netlab.api.field_errors import (
     already_exists,
     invalid,
     method_not_supported,
+    no_such_resource,
     not_found,
     required,
 )
 from netlab.api.generate import generate_name
-from netlab.api.kinds import NAMESPACE, POD, SERVICE_ACCOUNT, Kind
+from netlab.api.kind import Kind, Subresource
+from netlab.api.kinds import POD, SERVICE, builtin_catalog
+from netlab.api.patches import PatchType
+from netlab.api.subresources import take_status
 from netlab.api.validation import validate_create, validate_update
 from netlab.api.view import Object
-from netlab.apiserver.admission.chain import DEFAULT_SERVICE_ACCOUNT, Attributes, admit, review
-from netlab.apiserver.registry import metadata as meta
-from netlab.apiserver.registry import scale, warnings
+from netlab.apiserver.admission.chain import Attributes, admit, review
 from netlab.apiserver.registry.deletion import Verdict, plan_deletion, removed_by_update
-from netlab.apiserver.registry.incoming import decode_object, only_new
-from netlab.apiserver.registry.listing import list_objects
-from netlab.apiserver.registry.strategy import separate_status, strategy_of
+from netlab.apiserver.registry.incoming import decode_object, decode_part, only_new
+from netlab.apiserver.registry.listing import list_objects, select_items
 from netlab.apiserver.registry.watching import BOOKMARK_INTERVAL_S, Watch, start_watch
-from netlab.apiserver.registry.writing import Present, Writes, Written, key_of
 from netlab.apiserver.requests import (
     DeleteOptions,
     DeleteResult,
     Item,
     ListOptions,
     ListResult,
-    PatchType,
     WatchOptions,
     WriteOptions,
     WriteResult,
 )
-from netlab.apiserver.storage import pods
+from netlab.apiserver.storage import metadata as meta
+from netlab.apiserver.storage.hooks import NO_HOOKS, Computed, Hooks, SubresourceCreator
+from netlab.apiserver.storage.pods import pod_hooks
+from netlab.apiserver.storage.quota_keeping import QuotaKeeper
+from netlab.apiserver.storage.service_hooks import service_hooks
+from netlab.apiserver.storage.writing import Present, Writes, Written, key_of, shown
 from netlab.clock import Clock
 from netlab.config import LabConfig
 from netlab.errors import ApiError
@@ -68,17 +75,7 @@ from netlab.timestamps import rfc3339
 
 __all__ = ["Registry", "SubresourceCreator", "Watch"]
 
-SubresourceCreator: TypeAlias = Callable[[Item, Object, WriteOptions], Awaitable[Object]]
-"""Answers a POST to a subresource of an existing object: (the object, body, options) -> answer."""
-
-READABLE = ("", "status", *pods.PARTS)
-UPDATABLE = ("status", "scale", "finalize", *pods.PARTS)
-
 GENERATED_NAME_TRIES = 8
-
-# a namespace's default account is made by a controller a moment after the namespace
-SERVICE_ACCOUNT_TRIES = 10
-SERVICE_ACCOUNT_WAIT_S = 0.1
 
 
 class Registry:
@@ -86,8 +83,9 @@ class Registry:
     and watch, means all namespaces. All methods raise ApiError with the Status to answer, and
     StorageError when the disk refuses (answer 500).
 
-    creators: POST subresources answered by others, by (kind, subresource), such as
-    (SERVICE_ACCOUNT, "token").
+    catalog: the kinds served; None means those of Kubernetes that netlab has. creators: POST
+    subresources answered by others, by (kind, subresource), such as (SERVICE_ACCOUNT, "token").
+    computed: kinds whose objects are worked out rather than stored.
     """
 
     def __init__(
@@ -96,41 +94,77 @@ class Registry:
         config: LabConfig,
         clock: Clock,
         *,
+        catalog: Catalog | None = None,
         random: Random | None = None,
         creators: Mapping[tuple[Kind[Any], str], SubresourceCreator] | None = None,
+        computed: Mapping[Kind[Any], Computed] | None = None,
         bookmark_interval_s: float = BOOKMARK_INTERVAL_S,
     ) -> None:
+        self.catalog = builtin_catalog() if catalog is None else catalog
         self._store = store
         self._clock = clock
         self._random = random or SystemRandom()
-        self._writes = Writes(store, config, self._random)
+        self._writes = Writes(store)
+        self._quotas = QuotaKeeper(store, self._writes, self.catalog)
+        self._hooks: dict[Kind[Any], Hooks] = {
+            POD: pod_hooks(self._writes, clock, partial(self.delete, POD)),
+            SERVICE: service_hooks(self._writes, config, self._random),
+        }
         self._creators = dict(creators or {})
+        self._computed = dict(computed or {})
+        self._watches: dict[Kind[Any], set[Watch]] = {}
         self._bookmark_interval_s = bookmark_interval_s
+        self.catalog.subscribe(self._kind_changed)
 
-    def deprecation_warnings(self, kind: Kind[Any]) -> tuple[str, ...]:
-        """Return the warnings that any request for this kind earns: reads, watches and writes.
+    def _require_served(self, kind: Kind[Any]) -> None:
+        """A component may still ask for a kind that went.
 
-        Write results do not repeat them.
+        Raises: ApiError NotFound.
         """
-        return warnings.deprecation_warnings(kind)
+        if kind not in self.catalog:
+            raise no_such_resource()
+
+    def _hooks_of(self, kind: Kind[Any]) -> Hooks:
+        return self._hooks.get(kind, NO_HOOKS)
+
+    def _kind_changed(self, kind: Kind[Any], served: bool) -> None:
+        """End the watches of a kind that is served no longer: their readers get what happened
+        until now, then the end, as from Kubernetes; who asks again finds nothing of that name.
+        """
+        if not served:
+            for watch in self._watches.pop(kind, ()):
+                watch.finish()
 
     # reads --------------------------------------------------------------------------------------
 
     async def get(
         self, kind: Kind[Any], namespace: str | None, name: str, *, subresource: str = ""
     ) -> Item:
-        """Return the object; subresource "scale" gives its autoscaling/v1 Scale, others itself.
+        """Return the object, or what the subresource shows of it (a Scale).
 
         Raises: ApiError NotFound.
         """
+        self._require_served(kind)
+        if kind in self._computed:
+            found = await self._computed_items(kind)
+            for item in found:
+                if item.object["metadata"]["name"] == name:
+                    return item
+            raise not_found(kind, name)
         record = self._store.get(key_of(kind, namespace, name))
         if record is None:
             raise not_found(kind, name)
-        if subresource == "scale" and "scale" in kind.subresources:
-            return _scale_item(Item(record.json).object)
-        if subresource not in READABLE or (subresource and subresource not in kind.subresources):
+        item = shown(kind, Item(record.json))
+        if not subresource:
+            return item
+        part = kind.subresource(subresource)
+        if part is None or part.streamed or "get" not in part.verbs:
             raise method_not_supported(kind, "get")
-        return Item(record.json)
+        return _projected(part, item)
+
+    async def _computed_items(self, kind: Kind[Any]) -> list[Item]:
+        objects = await self._computed[kind]()
+        return [Item(msgspec.json.encode(obj), obj) for obj in objects]
 
     async def list(
         self, kind: Kind[Any], namespace: str | None, options: ListOptions
@@ -139,6 +173,9 @@ class Registry:
 
         Raises: ApiError BadRequest for bad options, Expired for a forgotten version.
         """
+        self._require_served(kind)
+        if kind in self._computed:
+            return select_items(kind, await self._computed_items(kind), options)
         return await list_objects(self._store, kind, _scope(kind, namespace), options)
 
     async def watch(self, kind: Kind[Any], namespace: str | None, options: WatchOptions) -> Watch:
@@ -146,9 +183,21 @@ class Registry:
 
         Raises: ApiError BadRequest for selectors, Expired (410) for a version too old.
         """
-        return await start_watch(
-            self._store, kind, _scope(kind, namespace), options, self._bookmark_interval_s
+        self._require_served(kind)
+        if "watch" not in kind.verbs:
+            raise method_not_supported(kind, "watch")
+        watch = await start_watch(
+            self._store,
+            kind,
+            _scope(kind, namespace),
+            options,
+            self._bookmark_interval_s,
+            on_close=self._watches.setdefault(kind, set()).discard,
         )
+        self._watches.setdefault(kind, set()).add(watch)
+        if kind not in self.catalog:
+            watch.finish()  # it went while the past was read
+        return watch
 
     # create -------------------------------------------------------------------------------------
 
@@ -159,50 +208,37 @@ class Registry:
 
         Raises: ApiError AlreadyExists, Invalid, Forbidden, BadRequest; NotFound for its namespace.
         """
+        self._require_served(kind)
         obj, texts = decode_object(kind, namespace, body, options)
-        if kind is POD:
-            await self._await_default_account(obj)
+        await self._hooks_of(kind).await_ready(obj)
         written = self._create_now(kind, obj, options)
         return await _result(written, texts, created=True)
-
-    async def _await_default_account(self, pod: Object) -> None:
-        """Give the controller a moment to make the default account of a new namespace."""
-        name = pod["spec"].get("serviceAccountName") or DEFAULT_SERVICE_ACCOUNT
-        namespace = pod["metadata"]["namespace"]
-        if name != DEFAULT_SERVICE_ACCOUNT:
-            return
-        for _ in range(SERVICE_ACCOUNT_TRIES):
-            if self._writes.exists(SERVICE_ACCOUNT, namespace, name):
-                return
-            if not self._writes.exists(NAMESPACE, None, namespace):
-                return
-            await self._clock.sleep(SERVICE_ACCOUNT_WAIT_S)
 
     def _create_now(self, kind: Kind[Any], obj: Object, options: WriteOptions) -> Written:
         metadata = meta.metadata_of(obj)
         namespace = metadata.get("namespace") or ""
-        strategy = strategy_of(kind)
-        shown = metadata.get("name") or metadata.get("generateName") or ""
-        admit(self._attributes("CREATE", kind, namespace, shown, obj, None))
+        asked = metadata.get("name") or metadata.get("generateName") or ""
+        admit(self._attributes("CREATE", kind, namespace, asked, obj, None))
         self._name(kind, obj)
-        strategy.prepare_create(obj)
+        kind.prepare_create(obj)
+        metadata = meta.metadata_of(obj)
         meta.stamp_new(
             obj,
             uid=str(uuid.UUID(int=self._random.getrandbits(128), version=4)),
             created=rfc3339(self._clock.now()),
-            generation=1 if strategy.generation_changes else None,
+            generation=1 if kind.generation_changes else None,
         )
         errors = validate_create(kind, obj)
         if errors:
             raise invalid(kind, metadata.get("name") or "", errors)
         key = key_of(kind, namespace, metadata["name"])
         review(self._attributes("CREATE", kind, namespace, key.name, obj, None))
-        self._writes.allocate(kind, key, obj, None)
+        self._hooks_of(kind).complete(key, obj, None)
         present = self._writes.find(kind, namespace, key.name)
         if present is not None:
             raise _exists(present)
-        self._writes.charge(kind, key, obj, None)
-        return self._writes.create(key, obj, options)
+        self._quotas.check(kind, key, obj, None)
+        return self._writes.create(kind, key, obj, options)
 
     def _name(self, kind: Kind[Any], obj: Object) -> None:
         """Generate a name when the object asks for one; a free one, so that it never collides."""
@@ -230,24 +266,25 @@ class Registry:
         *,
         subresource: str = "",
     ) -> WriteResult:
-        """Replace the object, or one part: subresource "status", "scale", "finalize", or a pod's
-        "ephemeralcontainers" or "resize".
+        """Replace the object, or what a subresource stands for: its status, its Scale, …
 
         Raises: ApiError NotFound, Conflict, Invalid, BadRequest.
         """
-        _check_subresource(kind, subresource, "update")
-        if subresource == "scale":
+        self._require_served(kind)
+        part = _written_part(kind, subresource, "update")
+        if part is not None and part.type is not None:
             present = self._writes.present(kind, namespace, name)
-            return await self._rescale(present, lambda _: body, options)
+            wanted, texts = decode_part(part.type, body, options)
+            return await self._part_result(present, part, wanted, texts, options)
         obj, texts = decode_object(kind, namespace, body, options)
         meta.check_name(obj, name)
         found = self._writes.find(kind, namespace, name)
         if found is None:
-            if not strategy_of(kind).create_on_update or subresource:
+            if not kind.create_on_update or subresource:
                 raise not_found(kind, name)
             return await _result(self._create_now(kind, obj, options), texts, created=True)
         texts = only_new(kind, found.object, texts, options)
-        return await _result(self._change_now(found, obj, options, subresource), texts)
+        return await _result(self._change_now(found, obj, options, part), texts)
 
     async def patch(
         self,
@@ -264,80 +301,78 @@ class Registry:
 
         Raises: ApiError NotFound, Conflict (the patch names another version), Invalid, BadRequest.
         """
-        _check_subresource(kind, subresource, "patch")
+        self._require_served(kind)
+        part = _written_part(kind, subresource, "patch")
         present = self._writes.present(kind, namespace, name)
-        if subresource == "scale":
-            return await self._rescale(
-                present,
-                lambda scaled: patches.apply_patch(scale.SCALE, scaled, patch, patch_type),
-                options,
-            )
-        body = patches.apply_patch(kind, Item(present.record.json).copy(), patch, patch_type)
+        if part is not None and part.type is not None:
+            now = _projected(part, present.item).copy()
+            wanted = patches.apply_patch(part.type, now, patch, patch_type)
+            wanted, texts = decode_part(part.type, wanted, options)
+            return await self._part_result(present, part, wanted, texts, options)
+        body = patches.apply_patch(kind, present.item.copy(), patch, patch_type)
         obj, texts = decode_object(kind, namespace, body, options, patch=patch)
         meta.check_name(obj, name)
         texts = only_new(kind, present.object, texts, options)
-        return await _result(self._change_now(present, obj, options, subresource), texts)
+        return await _result(self._change_now(present, obj, options, part), texts)
+
+    async def _part_result(
+        self,
+        present: Present,
+        part: Subresource,
+        wanted: Object,
+        texts: Iterable[str],
+        options: WriteOptions,
+    ) -> WriteResult:
+        """Write through a subresource of another type, and answer in that type."""
+        item = await self._change_now(present, wanted, options, part).durable()
+        return WriteResult(_projected(part, item), tuple(texts))
 
     def _change_now(
-        self, present: Present, new: Object, options: WriteOptions, subresource: str
+        self, present: Present, wanted: Object, options: WriteOptions, part: Subresource | None
     ) -> Written:
+        """Decide and queue a change. wanted: the object, or what the subresource takes."""
         kind, old = present.kind, present.object
-        strategy = strategy_of(kind)
-        finalizers = (new.get("spec") or {}).get("finalizers")
-        new = separate_status(new, old, kind, subresource)
-        meta.check_version(kind, new, old, required=not strategy.unconditional_update)
+        meta.check_version(kind, wanted, old, required=not kind.unconditional_update)
+        if part is None or part.merge is None:
+            new = wanted
+            if kind.has_status:
+                take_status(new, old)
+        else:
+            new = part.merge(old, wanted)
         meta.carry_identity(new, old)
-        if subresource == "finalize":
-            new = {**old, "spec": {"finalizers": finalizers} if finalizers else {}}
-        elif subresource in pods.PARTS:
-            new = self._prepare_part(present, new, subresource)
-        elif not subresource:
+        if part is None or part.whole:
             self._prepare_change(present, new)
+        elif part.validate is not None:
+            self._prepare_part(present, new, part)
         if meta.equal_but_version(new, old):
             return self._writes.keep(present)
-        changes = strategy.generation_changes
-        if subresource != "status" and changes is not None and changes(new, old):
-            new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        removed = removed_by_update(new)
+        if part is None or part.whole or part.validate is not None:
+            changes = kind.generation_changes
+            if changes is not None and changes(new, old):
+                new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        removed = removed_by_update(kind, new)
         return self._writes.replace(present, new, dry_run=options.dry_run, removed=removed)
 
     def _prepare_change(self, present: Present, new: Object) -> None:
         kind, key, old = present.kind, present.key, present.object
         admit(self._attributes("UPDATE", kind, key.namespace, key.name, new, old))
-        strategy_of(kind).prepare_update(new, old)
+        kind.prepare_update(new, old)
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         errors = validate_update(kind, old, new)
         if errors:
             raise invalid(kind, key.name, errors)
         review(self._attributes("UPDATE", kind, key.namespace, key.name, new, old))
-        self._writes.allocate(kind, key, new, old)
-        self._writes.charge(kind, key, new, old)
+        self._hooks_of(kind).complete(key, new, old)
+        self._quotas.check(kind, key, new, old)
 
-    def _prepare_part(self, present: Present, wanted: Object, subresource: str) -> Object:
-        """Return the pod with that part of it changed which the subresource is for."""
+    def _prepare_part(self, present: Present, new: Object, part: Subresource) -> None:
         kind, key, old = present.kind, present.key, present.object
-        part = pods.PARTS[subresource]
-        new = part.merge(old, wanted)
-        errors = part.validate(old, new)
+        errors = part.validate(old, new) if part.validate is not None else []
         if errors:
             raise invalid(kind, key.name, errors)
         attributes = self._attributes("UPDATE", kind, key.namespace, key.name, new, old)
-        review(replace(attributes, subresource=subresource))
-        if subresource == "resize":
-            self._writes.charge(kind, key, new, old)
-        return new
-
-    async def _rescale(
-        self, present: Present, change: Callable[[Object], Object], options: WriteOptions
-    ) -> WriteResult:
-        wanted, texts = scale.check_scale(
-            change(scale.scale_of(present.object)),
-            options.field_validation,
-            options.duplicate_fields,
-        )
-        new = scale.with_scale(Item(present.record.json).copy(), wanted)
-        item = await self._change_now(present, new, options, "").durable()
-        return WriteResult(_scale_item(item.object), tuple(texts))
+        review(replace(attributes, subresource=part.name))
+        self._quotas.check(kind, key, new, old)
 
     # delete -------------------------------------------------------------------------------------
 
@@ -348,6 +383,7 @@ class Registry:
 
         Raises: ApiError NotFound, Conflict for a precondition, Forbidden for what is protected.
         """
+        self._require_served(kind)
         admit(self._attributes("DELETE", kind, namespace or "", name, {}, None))
         present = self._writes.present(kind, namespace, name)
         meta.check_preconditions(
@@ -361,7 +397,7 @@ class Registry:
             written = self._writes.replace(
                 present, plan.object, dry_run=options.dry_run, removed=removed
             )
-        returns_object = not removed or strategy_of(kind).returns_deleted
+        returns_object = not removed or kind.returns_deleted
         return DeleteResult(await written.durable(), removed, returns_object)
 
     async def delete_collection(
@@ -409,34 +445,24 @@ class Registry:
         body: Object,
         options: WriteOptions,
     ) -> WriteResult:
-        """POST: pods/binding, pods/eviction (both answer a Success Status), and the creators'.
+        """POST to a subresource: pods/binding, pods/eviction (both answer a Success Status), and
+        the creators'.
 
         Raises: ApiError NotFound, Conflict for a pod that is bound already, Invalid.
         """
-        creator = self._creators.get((kind, subresource))
-        if creator is not None:
-            present = self._writes.present(kind, namespace, name)
-            answer = await creator(Item(present.record.json), body, options)
-            return WriteResult(Item(msgspec.json.encode(answer), answer), created=True)
-        if kind is POD and subresource == "binding":
-            await self._bind(self._writes.present(POD, namespace, name), body, options)
-            return _success()
-        if kind is POD and subresource == "eviction":
-            await self.delete(POD, namespace, name, _eviction_options(body, options))
-            return _success()
-        raise method_not_supported(kind, "create")
-
-    async def _bind(self, present: Present, body: Object, options: WriteOptions) -> None:
-        given = body.get("metadata") or {}
-        meta.check_preconditions(
-            POD,
-            present.key.name,
-            present.object,
-            uid=given.get("uid") or "",
-            resource_version=given.get("resourceVersion") or "",
+        self._require_served(kind)
+        part = kind.subresource(subresource)
+        creator = self._creators.get((kind, subresource)) or self._hooks_of(kind).creators.get(
+            subresource
         )
-        new = pods.bind(present.object, body, rfc3339(self._clock.now()))
-        await self._writes.replace(present, new, dry_run=options.dry_run).durable()
+        if part is None or creator is None:
+            raise method_not_supported(kind, "create")
+        texts: list[str] = []
+        if part.type is not None:
+            body, texts = decode_part(part.type, body, options)
+        present = self._writes.present(kind, namespace, name)
+        answer = await creator(present.item, body, options)
+        return WriteResult(Item(msgspec.json.encode(answer), answer), tuple(texts), created=True)
 
     def _attributes(
         self,
@@ -464,11 +490,24 @@ def _scope(kind: Kind[Any], namespace: str | None) -> str | None:
     return (namespace or None) if kind.namespaced else None
 
 
-def _check_subresource(kind: Kind[Any], subresource: str, verb: str) -> None:
+def _written_part(kind: Kind[Any], subresource: str, verb: str) -> Subresource | None:
+    """Return the subresource to write through; None for the object itself.
+
+    Raises: ApiError MethodNotAllowed when it is not written that way.
+    """
     if not subresource:
-        return
-    if subresource not in kind.subresources or subresource not in UPDATABLE:
+        return None
+    part = kind.subresource(subresource)
+    if part is None or part.merge is None or verb not in part.verbs:
         raise method_not_supported(kind, verb)
+    return part
+
+
+def _projected(part: Subresource, item: Item) -> Item:
+    if part.project is None:
+        return item
+    answer = part.project(item.object)
+    return Item(msgspec.json.encode(answer), answer)
 
 
 async def _result(written: Written, texts: Iterable[str], *, created: bool = False) -> WriteResult:
@@ -482,32 +521,3 @@ def _exists(present: Present) -> ApiError:
         message = f"object is being deleted: {error.message}"
         return ApiError(error.code, error.reason, message, error.details)
     return error
-
-
-def _eviction_options(body: Object, options: WriteOptions) -> DeleteOptions:
-    wanted = body.get("deleteOptions") or {}
-    preconditions = wanted.get("preconditions") or {}
-    return DeleteOptions(
-        grace_period_s=wanted.get("gracePeriodSeconds"),
-        propagation=wanted.get("propagationPolicy"),
-        uid=preconditions.get("uid") or "",
-        resource_version=preconditions.get("resourceVersion") or "",
-        dry_run=options.dry_run or bool(wanted.get("dryRun")),
-        user=options.user,
-    )
-
-
-def _scale_item(obj: Object) -> Item:
-    scaled = scale.scale_of(obj)
-    return Item(msgspec.json.encode(scaled), scaled)
-
-
-def _success() -> WriteResult:
-    status: Object = {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Success",
-        "code": 201,
-    }
-    return WriteResult(Item(msgspec.json.encode(status), status), created=True)

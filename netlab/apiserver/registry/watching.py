@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
 from netlab.api.field_errors import forbidden_field
-from netlab.api.kinds import Kind
+from netlab.api.kind import Kind
 from netlab.apiserver.registry.listing import (
     Selection,
     invalid_options,
@@ -25,8 +25,8 @@ from netlab.apiserver.registry.listing import (
     select,
     version_match_errors,
 )
-from netlab.apiserver.registry.metadata import with_version
 from netlab.apiserver.requests import WatchItem, WatchOptions
+from netlab.apiserver.storage.metadata import with_version
 from netlab.store.records import Event, Item
 from netlab.store.store import Store
 from netlab.store.watch import Watcher
@@ -56,8 +56,10 @@ class Watch:
         *,
         after: int,
         bookmark_interval_s: float,
+        on_close: Callable[[Watch], None] = lambda watch: None,
     ) -> None:
         self._store = store
+        self._on_close = on_close
         self._watcher = watcher
         self._selection = selection
         self._initial = deque(initial)
@@ -68,6 +70,7 @@ class Watch:
         self._next_bookmark = now + bookmark_interval_s
         self._sent = after
         self._ended = False
+        self._finishing = False
 
     async def __aenter__(self) -> Watch:
         return self
@@ -89,6 +92,9 @@ class Watch:
             item = self._take()
             if item is not None:
                 return item
+            if self._finishing:
+                self.close()
+                break
             if not await self._wait() and (item := self._due_bookmark()) is not None:
                 return item
         raise StopAsyncIteration
@@ -100,9 +106,15 @@ class Watch:
             items.append(item)
         return items
 
+    def finish(self) -> None:
+        """End the watch once its reader has got what has happened until now."""
+        self._finishing = True
+        self._watcher.wake()
+
     def close(self) -> None:
         """End the watch; safe to call twice."""
         self._ended = True
+        self._on_close(self)
         self._initial.clear()
         self._watcher.close()
 
@@ -147,17 +159,19 @@ class Watch:
 
 def translate(event: Event, selection: Selection) -> WatchItem | None:
     """Return what a change means to a watch with this selection; None when nothing."""
+    item = selection.shown(event.item)
     if selection.everything:
-        return WatchItem(event.type, event.item)
-    now = event.type != "DELETED" and selection.matches(event.item)
-    before = event.previous is not None and selection.matches(event.previous)
+        return WatchItem(event.type, item)
+    previous = None if event.previous is None else selection.shown(event.previous)
+    now = event.type != "DELETED" and selection.matches(item)
+    before = previous is not None and selection.matches(previous)
     if now:
-        return WatchItem("MODIFIED" if before else "ADDED", event.item)
-    if not before or event.previous is None:
+        return WatchItem("MODIFIED" if before else "ADDED", item)
+    if not before or previous is None:
         return None
     if event.type == "DELETED":
-        return WatchItem("DELETED", event.item)
-    last = event.previous.copy()
+        return WatchItem("DELETED", item)
+    last = previous.copy()
     return WatchItem("DELETED", Item(with_version(last, event.revision)))
 
 
@@ -208,6 +222,7 @@ async def start_watch(
     namespace: str | None,
     options: WatchOptions,
     bookmark_interval_s: float,
+    on_close: Callable[[Watch], None] = lambda watch: None,
 ) -> Watch:
     """Begin to watch; nothing that is committed after this returns is missed.
 
@@ -219,14 +234,14 @@ async def start_watch(
     initial: list[WatchItem] = []
     since = after or store.revision
     if options.send_initial_events or (options.send_initial_events is None and not after):
-        watcher = store.watch_from_now(kind.group_resource, namespace)
+        watcher = store.watch_from_now(kind.storage.group_resource, namespace)
         initial = _present(store, selection, namespace)
         if options.send_initial_events and options.allow_bookmarks:
             initial.append(bookmark(kind, store.revision, initial_events_end=True))
     elif after:
-        watcher = await store.watch(kind.group_resource, namespace, after)
+        watcher = await store.watch(kind.storage.group_resource, namespace, after)
     else:
-        watcher = store.watch_from_now(kind.group_resource, namespace)
+        watcher = store.watch_from_now(kind.storage.group_resource, namespace)
     return Watch(
         store,
         watcher,
@@ -235,13 +250,14 @@ async def start_watch(
         options,
         after=since,
         bookmark_interval_s=bookmark_interval_s,
+        on_close=on_close,
     )
 
 
 def _present(store: Store, selection: Selection, namespace: str | None) -> list[WatchItem]:
-    items = (
-        Item(record.json) for _, record in store.records(selection.kind.group_resource, namespace)
-    )
+    resource = selection.kind.storage.group_resource
+    records = store.records(resource, namespace)
+    items = (selection.shown(Item(record.json)) for _, record in records)
     if selection.everything:
         return [WatchItem("ADDED", item) for item in items]
     return [WatchItem("ADDED", item) for item in items if selection.matches(item)]

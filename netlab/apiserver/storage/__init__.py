@@ -1,1 +1,1 @@
-"""What single kinds need of the API server itself: allocations, bindings, quotas."""
+"""The newest state and writes to it, and what single kinds need beyond being stored."""

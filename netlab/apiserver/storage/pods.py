@@ -1,30 +1,98 @@
-"""What the API server itself decides about a Pod: its first status, its class, its node, and what
-a write through one of its subresources may change.
+"""What the API server does for Pods beyond storing them: binding, eviction, waiting for accounts.
 
-Mirrors ``pkg/registry/core/pod`` (the strategies and binding). Pure.
+Mirrors ``pkg/registry/core/pod/storage`` (``BindingREST``, ``EvictionREST``). Eviction deletes,
+with the options it carries; disruption budgets are not among the kinds netlab serves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
-from netlab.api.field_errors import FieldError, conflict, invalid, not_supported, required
-from netlab.api.kinds import Kind
+from netlab.api.field_errors import conflict, invalid, not_supported, required
+from netlab.api.kinds import NAMESPACE, POD, SERVICE_ACCOUNT, Kind
 from netlab.api.meta import AnyObject
-from netlab.api.pod_resources import qos_class
-from netlab.api.validation.pod_update import validate_ephemeral_update, validate_resize
 from netlab.api.view import Object
+from netlab.apiserver.admission.chain import DEFAULT_SERVICE_ACCOUNT
+from netlab.apiserver.requests import DeleteOptions, WriteOptions
+from netlab.apiserver.storage import metadata as meta
+from netlab.apiserver.storage.hooks import Hooks
+from netlab.apiserver.storage.writing import Writes
+from netlab.clock import Clock
 from netlab.errors import ApiError
+from netlab.store.records import Item
+from netlab.timestamps import rfc3339
+
+# a namespace's default account is made by a controller a moment after the namespace
+SERVICE_ACCOUNT_TRIES = 10
+SERVICE_ACCOUNT_WAIT_S = 0.1
 
 # errors name the kind when the Binding is wrong, and the subresource when the pod refuses it
 _BINDING: Kind[AnyObject] = Kind("", "v1", "Binding", "pods/binding", AnyObject)
 
 
-def prepare_create(pod: Object) -> None:
-    """Replace whatever status the client sent by that of a pod nobody has seen yet."""
-    pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod.get("spec") or {})}
+def pod_hooks(
+    writes: Writes, clock: Clock, delete: Callable[[str, str, DeleteOptions], Awaitable[Any]]
+) -> Hooks:
+    """Return the hooks of Pods; delete(namespace, name, options) is the registry's own verb."""
+
+    async def await_account(pod: Object) -> None:
+        """Give the controller a moment to make the default account of a new namespace."""
+        name = pod["spec"].get("serviceAccountName") or DEFAULT_SERVICE_ACCOUNT
+        namespace = pod["metadata"]["namespace"]
+        if name != DEFAULT_SERVICE_ACCOUNT:
+            return
+        for _ in range(SERVICE_ACCOUNT_TRIES):
+            if writes.exists(SERVICE_ACCOUNT, namespace, name):
+                return
+            if not writes.exists(NAMESPACE, None, namespace):
+                return
+            await clock.sleep(SERVICE_ACCOUNT_WAIT_S)
+
+    async def bind_pod(item: Item, body: Object, options: WriteOptions) -> Object:
+        metadata = item.object["metadata"]
+        present = writes.present(POD, metadata["namespace"], metadata["name"])
+        given = body.get("metadata") or {}
+        meta.check_preconditions(
+            POD,
+            present.key.name,
+            present.object,
+            uid=given.get("uid") or "",
+            resource_version=given.get("resourceVersion") or "",
+        )
+        new = bind(present.object, body, rfc3339(clock.now()))
+        await writes.replace(present, new, dry_run=options.dry_run).durable()
+        return _success()
+
+    async def evict(item: Item, body: Object, options: WriteOptions) -> Object:
+        metadata = item.object["metadata"]
+        await delete(metadata["namespace"], metadata["name"], _eviction_options(body, options))
+        return _success()
+
+    return Hooks(await_account, creators={"binding": bind_pod, "eviction": evict})
+
+
+def _success() -> Object:
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "code": 201,
+    }
+
+
+def _eviction_options(body: Object, options: WriteOptions) -> DeleteOptions:
+    wanted = body.get("deleteOptions") or {}
+    preconditions = wanted.get("preconditions") or {}
+    return DeleteOptions(
+        grace_period_s=wanted.get("gracePeriodSeconds"),
+        propagation=wanted.get("propagationPolicy"),
+        uid=preconditions.get("uid") or "",
+        resource_version=preconditions.get("resourceVersion") or "",
+        dry_run=options.dry_run or bool(wanted.get("dryRun")),
+        user=options.user,
+    )
 
 
 def bind(pod: Object, binding: Object, now: str) -> Object:
@@ -75,56 +143,3 @@ def _with_scheduled(conditions: Iterable[dict[str, Any]], now: str) -> list[dict
         "lastTransitionTime": now,
     }
     return [*(each for each in conditions if each.get("type") != "PodScheduled"), scheduled]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a pod that has a subresource of its own.
-
-    merge(old, wanted): the old pod with that part of the wanted one; all else stays as it was.
-    validate(old, new): what is wrong with the result.
-    """
-
-    merge: Callable[[Object, Object], Object]
-    validate: Callable[[Object, Object], list[FieldError]]
-
-
-def _with_ephemeral_containers(old: Object, wanted: Object) -> Object:
-    spec = dict(old.get("spec") or {})
-    containers = (wanted.get("spec") or {}).get("ephemeralContainers")
-    spec.pop("ephemeralContainers", None)
-    if containers:
-        spec["ephemeralContainers"] = containers
-    return {**old, "metadata": dict(old["metadata"]), "spec": spec}
-
-
-def _with_resources(old: Object, wanted: Object) -> Object:
-    spec = dict(old.get("spec") or {})
-    asked = wanted.get("spec") or {}
-    for field in ("containers", "initContainers"):
-        if spec.get(field):
-            spec[field] = _resized(spec[field], asked.get(field) or ())
-    return {**old, "metadata": dict(old["metadata"]), "spec": spec}
-
-
-def _resized(
-    containers: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[str, Any]]
-) -> list[Object]:
-    by_name = {container.get("name"): container for container in wanted}
-    return [
-        {
-            **container,
-            **{
-                field: by_name[container["name"]][field]
-                for field in ("resources", "resizePolicy")
-                if field in by_name.get(container["name"], {})
-            },
-        }
-        for container in containers
-    ]
-
-
-PARTS: Final[Mapping[str, Part]] = {
-    "ephemeralcontainers": Part(_with_ephemeral_containers, validate_ephemeral_update),
-    "resize": Part(_with_resources, validate_resize),
-}

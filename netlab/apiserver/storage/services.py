@@ -1,8 +1,7 @@
-"""Completes a Service's addresses, families and node ports before it is stored.
+"""Gives Services their families, cluster addresses and node ports before they are stored.
 
-Mirrors ``pkg/registry/core/service``: ``strategy.go`` (which values an update keeps or drops) and
-``storage/alloc.go`` (which are allocated). Objects given in are changed in place; nothing is
-reserved here: the caller enters the stored Service into ``Allocations``.
+Mirrors ``pkg/registry/core/service/storage/alloc.go``. Objects given in are changed in place.
+What an update keeps of them is decided before (``api.service_update``).
 
 netlab's clusters have one family, IPv4; a Service that insists on two is refused as a real
 single-stack cluster refuses it. Left out: ``loadBalancerClass`` and service CIDRs as objects. Pure.
@@ -15,6 +14,12 @@ from typing import Any
 
 from netlab.api.field_errors import FieldError, invalid, invalid_value
 from netlab.api.kinds import SERVICE
+from netlab.api.service_update import (
+    allocates_node_ports,
+    has_node_ports,
+    needs_cluster_ip,
+    needs_health_check,
+)
 from netlab.api.view import Object
 from netlab.apiserver.storage.allocations import Allocations, ServiceKey
 from netlab.errors import ApiError
@@ -22,129 +27,6 @@ from netlab.errors import ApiError
 HEADLESS = "None"
 FAMILY = "IPv4"
 OTHER_FAMILY = "IPv6"
-
-
-def _type(service: Object) -> str:
-    return str((service.get("spec") or {}).get("type") or "ClusterIP")
-
-
-def _needs_cluster_ip(service: Object) -> bool:
-    return _type(service) != "ExternalName"
-
-
-def _allocates_node_ports(service: Object) -> bool:
-    if _type(service) == "LoadBalancer":
-        return service["spec"].get("allocateLoadBalancerNodePorts") is not False
-    return _type(service) == "NodePort"
-
-
-def _has_node_ports(service: Object) -> bool:
-    return _type(service) in ("NodePort", "LoadBalancer")
-
-
-def _needs_health_check(service: Object) -> bool:
-    return (
-        _type(service) == "LoadBalancer" and service["spec"].get("externalTrafficPolicy") == "Local"
-    )
-
-
-def _needs_external_policy(service: Object) -> bool:
-    spec = service["spec"]
-    return _has_node_ports(service) or (
-        _type(service) == "ClusterIP" and bool(spec.get("externalIPs"))
-    )
-
-
-def prepare_create(service: Object) -> None:
-    """Make ``clusterIP`` and ``clusterIPs`` agree."""
-    spec = service["spec"]
-    if spec.get("clusterIP") and not spec.get("clusterIPs"):
-        spec["clusterIPs"] = [spec["clusterIP"]]
-
-
-def prepare_update(new: Object, old: Object) -> None:
-    """Keep the allocated values that a client left out, and drop those of another type."""
-    _keep_allocated(new, old)
-    _agree_on_cluster_ips(new, old)
-    _drop_foreign_to_type(new, old)
-
-
-def _keep_allocated(new: Object, old: Object) -> None:
-    fresh, kept = new["spec"], old["spec"]
-    if _needs_cluster_ip(new) and _needs_cluster_ip(old):
-        if not fresh.get("clusterIP"):
-            _take(fresh, kept, "clusterIP")
-        if not fresh.get("clusterIPs") and fresh.get("clusterIP") == kept.get("clusterIP"):
-            _take(fresh, kept, "clusterIPs")
-    if _allocates_node_ports(new) and _allocates_node_ports(old):
-        _keep_node_ports(fresh.get("ports") or [], kept.get("ports") or [])
-    if (
-        _needs_health_check(new)
-        and _needs_health_check(old)
-        and not fresh.get("healthCheckNodePort")
-    ):
-        _take(fresh, kept, "healthCheckNodePort")
-
-
-def _take(fresh: dict[str, Any], kept: dict[str, Any], field: str) -> None:
-    if field in kept:
-        value = kept[field]
-        fresh[field] = list(value) if isinstance(value, list) else value
-
-
-def _keep_node_ports(fresh: list[dict[str, Any]], kept: list[dict[str, Any]]) -> None:
-    """Ports are recognised by their names: the user may have changed everything else."""
-    by_name = {port.get("name") or "": port.get("nodePort") or 0 for port in kept}
-    used = {port.get("nodePort") or 0 for port in fresh} - {0}
-    for port in fresh:
-        known = by_name.get(port.get("name") or "", 0)
-        if not port.get("nodePort") and known and known not in used:
-            port["nodePort"] = known
-            used.add(known)
-
-
-def _agree_on_cluster_ips(new: Object, old: Object) -> None:
-    """A client that knows only one of the two fields has changed only that one."""
-    fresh, kept = new["spec"], old["spec"]
-    same_one = (fresh.get("clusterIP") or "") == (kept.get("clusterIP") or "")
-    same_all = list(fresh.get("clusterIPs") or ()) == list(kept.get("clusterIPs") or ())
-    if not same_one and same_all:
-        if fresh.get("clusterIP"):
-            fresh["clusterIPs"] = [fresh["clusterIP"]]
-        else:
-            fresh.pop("clusterIPs", None)
-    elif same_one and not same_all and not fresh.get("clusterIPs"):
-        fresh.pop("clusterIP", None)
-
-
-def _drop_foreign_to_type(new: Object, old: Object) -> None:
-    """On a change of type, drop what the new type does not know, unless the user set it anew."""
-    fresh, kept = new["spec"], old["spec"]
-
-    def drop(*fields: str) -> None:
-        for field in fields:
-            if fresh.get(field) == kept.get(field):
-                fresh.pop(field, None)
-
-    if _needs_cluster_ip(old) and not _needs_cluster_ip(new):
-        if fresh.get("clusterIP") == kept.get("clusterIP"):
-            drop("clusterIP", "clusterIPs")
-        drop("ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
-    if _has_node_ports(old) and not _has_node_ports(new):
-        _drop_node_ports(fresh.get("ports") or [], kept.get("ports") or [])
-    if _needs_health_check(old) and not _needs_health_check(new):
-        drop("healthCheckNodePort")
-    if _type(old) == "LoadBalancer" != _type(new):
-        drop("allocateLoadBalancerNodePorts", "loadBalancerClass")
-    if _needs_external_policy(old) and not _needs_external_policy(new):
-        drop("externalTrafficPolicy")
-
-
-def _drop_node_ports(fresh: list[dict[str, Any]], kept: list[dict[str, Any]]) -> None:
-    numbers = [port.get("nodePort") or 0 for port in fresh]
-    if sorted(numbers) == sorted(port.get("nodePort") or 0 for port in kept):
-        for port in fresh:
-            port.pop("nodePort", None)
 
 
 def allocate(
@@ -158,12 +40,12 @@ def allocate(
     Raises: ApiError Invalid for a number that is taken or out of range, InternalError when a
     range is full.
     """
-    if _needs_cluster_ip(service):
+    if needs_cluster_ip(service):
         _set_families(service, old)
         _set_cluster_ip(service, key, allocations)
-    if _has_node_ports(service):
+    if has_node_ports(service):
         _set_node_ports(service, key, allocations)
-    if _needs_health_check(service):
+    if needs_health_check(service):
         _set_health_check_port(service, key, allocations)
 
 
@@ -269,7 +151,7 @@ def _set_node_ports(service: Object, key: ServiceKey | None, allocations: Alloca
         if refusal:
             raise _invalid(service, invalid_value(f"spec.ports[{index}].nodePort", number, refusal))
         chosen.setdefault(port["port"], number)
-    if not _allocates_node_ports(service):
+    if not allocates_node_ports(service):
         return
     used = {(port.get("nodePort"), port.get("protocol")) for port in ports if port.get("nodePort")}
     for port in ports:

@@ -55,14 +55,11 @@ Connections: TypeAlias = Callable[[str], NodeConnection | None]
 # How long a quiet log may delay its headers, so that an error can still become a Status.
 FIRST_PIECE_S = 0.3
 
-STREAMS = ("log", "exec", "attach", "portforward")
-
 
 def is_stream(target: Target) -> bool:
     """True when the path names something that lasts and is not answered from the store."""
-    if target.subresource == "proxy":
-        return not target.group and target.resource in ("pods", "services", "nodes")
-    return target.resource == "pods" and not target.group and target.subresource in STREAMS
+    part = None if target.kind is None else target.kind.subresource(target.subresource)
+    return part is not None and part.streamed
 
 
 class StreamHandlers:

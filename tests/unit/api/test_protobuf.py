@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from netlab.api.definitions import definition_of
-from netlab.api.kinds import CONFIG_MAP, EVENT, KINDS, LEASE, POD, SECRET, SERVICE
+from netlab.api.kinds import CONFIG_MAP, EVENT, LEASE, POD, SECRET, SERVICE, builtin_catalog
 from netlab.api.protobuf import decode_protobuf
 from netlab.api.schemas import check_fields
 from netlab.errors import ApiError
+
+KINDS = builtin_catalog().stored()
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "protobuf" / "kubectl-1.33.json"
 RECORDED = json.loads(GOLDEN.read_text())

@@ -8,8 +8,10 @@ import pytest
 from netlab.api import schemas
 from netlab.api.bodies import decode_json, decode_yaml
 from netlab.api.definitions import definition_name, definition_of, definitions_for, fields_of
-from netlab.api.kinds import DEPLOYMENT, KINDS, NODE, POD, SECRET, SERVICE
+from netlab.api.kinds import DEPLOYMENT, NODE, POD, SECRET, SERVICE, builtin_catalog
 from netlab.errors import ApiError
+
+KINDS = builtin_catalog().stored()
 
 
 def pod(**spec):
@@ -181,7 +183,7 @@ def test_every_kind_has_a_definition():
 
 
 def test_openapi_schemas_are_closed_under_references():
-    found = definitions_for("apps", "v1")
+    found = definitions_for(builtin_catalog().of_version("apps", "v1"))
     assert {"io.k8s.api.apps.v1.Deployment", "io.k8s.api.apps.v1.DeploymentList"} <= set(found)
     assert "io.k8s.api.autoscaling.v1.Scale" in found
     prefix = "#/components/schemas/"

@@ -3,8 +3,10 @@
 import pytest
 
 from netlab.api.defaults import apply_defaults
-from netlab.api.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, KINDS, POD, SERVICE
+from netlab.api.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, POD, SERVICE, builtin_catalog
 from netlab.api.unsupported import WARNING, inert_field_warnings
+
+KINDS = builtin_catalog().stored()
 
 CONTAINER = {"name": "a", "image": "b", "ports": [{"containerPort": 80}]}
 

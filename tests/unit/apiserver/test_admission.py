@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from netlab.api.kinds import POD, SERVICE_ACCOUNT
+from netlab.api.pod_resources import qos_class
 from netlab.apiserver.admission.chain import ACCOUNT_MOUNT_PATH
-from netlab.apiserver.registry.warnings import object_warnings
-from netlab.apiserver.storage.pods import qos_class
 from netlab.errors import ApiError
 
 
@@ -136,9 +135,9 @@ def pod_with(container: Any = None, **metadata: Any) -> Any:
 
 def test_a_negative_grace_period_is_warned_of():
     pod = pod_with()
-    assert object_warnings(POD, pod) == []
+    assert list(POD.advice(pod)) == []
     pod["spec"]["terminationGracePeriodSeconds"] = -5
-    assert object_warnings(POD, pod) == [
+    assert list(POD.advice(pod)) == [
         "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be"
         " treated as 1"
     ]
@@ -162,6 +161,6 @@ def test_a_negative_grace_period_is_warned_of():
     ids=["fine", "name", "env", "port"],
 )
 def test_warnings(obj: Any, start: str | None):
-    texts = object_warnings(POD, obj)
+    texts = list(POD.advice(obj))
     assert len(texts) == (0 if start is None else 1)
     assert all(text.startswith(start or "") for text in texts)

@@ -219,10 +219,10 @@ async def test_inert_fields_are_told_unless_nobody_listens(lab: Any):
 
 
 def test_endpoints_are_deprecated(lab: Any):
-    assert lab.registry.deprecation_warnings(ENDPOINTS) == (
+    assert ENDPOINTS.warnings == (
         "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     )
-    assert lab.registry.deprecation_warnings(POD) == ()
+    assert POD.warnings == ()
 
 
 async def test_dry_run_stores_nothing(lab: Any):

@@ -1,22 +1,25 @@
 import pytest
 
+from netlab.api.kinds import POD, builtin_catalog
 from netlab.apiserver.http.decoding import decode_object, summarize
 from netlab.apiserver.http.negotiation import JSON, YAML
 from netlab.errors import ApiError
 
+CATALOG = builtin_catalog()
+
 
 def test_a_body_may_leave_out_its_type():
-    body = decode_object(b'{"metadata":{"name":"x"}}', JSON, "v1", "Pod")
+    body = decode_object(b'{"metadata":{"name":"x"}}', JSON, POD, CATALOG)
     assert body.object == {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}}
 
 
 def test_yaml_is_read():
-    body = decode_object(b"kind: Pod\nmetadata:\n  name: 2026-01-01\n", YAML, "v1", "Pod")
+    body = decode_object(b"kind: Pod\nmetadata:\n  name: 2026-01-01\n", YAML, POD, CATALOG)
     assert body.object["metadata"] == {"name": "2026-01-01"}
 
 
 def test_fields_given_twice_are_told():
-    assert decode_object(b'{"spec":{"a":1,"a":2}}', JSON, "v1", "Pod").duplicates == ("spec.a",)
+    assert decode_object(b'{"spec":{"a":1,"a":2}}', JSON, POD, CATALOG).duplicates == ("spec.a",)
 
 
 REFUSED = {
@@ -60,7 +63,7 @@ REFUSED = {
 @pytest.mark.parametrize(("data", "message"), REFUSED.values(), ids=REFUSED)
 def test_a_bad_body_is_told_as_kubernetes_tells_it(data, message):
     with pytest.raises(ApiError) as raised:
-        decode_object(data, JSON, "v1", "Pod")
+        decode_object(data, JSON, POD, CATALOG)
     assert (raised.value.code, raised.value.reason) == (400, "BadRequest")
     assert raised.value.message == message
 

@@ -1,10 +1,12 @@
 import msgspec
 import pytest
 
-from netlab.api.kinds import KINDS
+from netlab.api.kinds import builtin_catalog
 from netlab.apiserver.discovery import openapi
-from netlab.apiserver.discovery.documents import resources
 from netlab.apiserver.discovery.openapi_v2 import encode_document
+
+KINDS = builtin_catalog().stored()
+CORE = builtin_catalog().of_version("", "v1")
 
 
 def parse(data):
@@ -35,16 +37,18 @@ def parse(data):
 
 
 def test_the_index_has_a_document_for_each_group_version():
-    paths = openapi.index(resources(), "f")["paths"]
+    paths = openapi.index(builtin_catalog(), "f")["paths"]
     assert {"api/v1", "apis/apps/v1", "apis/authorization.k8s.io/v1"} <= paths.keys()
     url = paths["apis/apps/v1"]["serverRelativeURL"]
     assert url.startswith("/openapi/v3/apis/apps/v1?hash=")
-    assert url != openapi.index(resources(), "g")["paths"]["apis/apps/v1"]["serverRelativeURL"]
+    assert (
+        url != openapi.index(builtin_catalog(), "g")["paths"]["apis/apps/v1"]["serverRelativeURL"]
+    )
 
 
 @pytest.fixture(scope="module")
 def core():
-    return msgspec.json.decode(openapi.document_v3("", "v1", "v1.36.2"))
+    return msgspec.json.decode(openapi.document_v3(CORE, "v1.36.2"))
 
 
 def test_every_kind_can_be_patched_with_field_validation(core):
@@ -108,7 +112,7 @@ def test_v2_is_encoded_as_gnostic_s_messages():
 
 
 def test_the_v2_document_holds_every_kind():
-    document = openapi.document_v2("v1.36.2")
+    document = openapi.document_v2(KINDS, "v1.36.2")
     kinds = {
         (gvk["group"], gvk["kind"])
         for schema in document["definitions"].values()

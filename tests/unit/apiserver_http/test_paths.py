@@ -1,7 +1,10 @@
 import pytest
 
-from netlab.api.kinds import DEPLOYMENT, NAMESPACE, NODE, POD
+from netlab.api.kinds import DEPLOYMENT, NAMESPACE, NODE, POD, builtin_catalog
 from netlab.apiserver.http.paths import Target, parse_target
+
+CATALOG = builtin_catalog()
+REVIEW = CATALOG.by_kind("authorization.k8s.io/v1", "SelfSubjectAccessReview")
 
 ROWS = {
     "collection of all namespaces": ("/api/v1/pods", ("", "v1", "pods", POD, "", "", "")),
@@ -23,14 +26,18 @@ ROWS = {
     "escaped name": ("/api/v1/nodes/a%2eb", ("", "v1", "nodes", NODE, "", "a.b", "")),
     "not a stored kind": (
         "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
-        ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", None, "", "", ""),
+        ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", REVIEW, "", "", ""),
+    ),
+    "a kind that is not served": (
+        "/apis/example.com/v1/things",
+        ("example.com", "v1", "things", None, "", "", ""),
     ),
 }
 
 
 @pytest.mark.parametrize(("path", "expected"), ROWS.values(), ids=ROWS)
 def test_a_path_points_at(path, expected):
-    assert parse_target(path) == Target(*expected)
+    assert parse_target(CATALOG, path) == Target(*expected)
 
 
 NOTHING = {
@@ -47,4 +54,4 @@ NOTHING = {
 
 @pytest.mark.parametrize("path", NOTHING.values(), ids=NOTHING)
 def test_a_path_points_at_no_resource(path):
-    assert parse_target(path) is None
+    assert parse_target(CATALOG, path) is None

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from netlab.api.kinds import ENDPOINT_SLICE, NODE, POD, SERVICE
+from netlab.api.kinds import ENDPOINT_SLICE, NODE, POD, SERVICE, builtin_catalog
 from netlab.apiserver.http.paths import parse_target
 from netlab.apiserver.streams.location import (
     Location,
@@ -56,7 +56,7 @@ TAILS = {
 
 @pytest.mark.parametrize(("path", "resource", "name", "tail"), TAILS.values(), ids=TAILS)
 def test_paths(path, resource, name, tail):
-    target = parse_target(path)
+    target = parse_target(builtin_catalog(), path)
     assert (target.resource, target.name, target.subresource, target.tail) == (
         resource, name, "proxy", tail,
     )  # fmt: skip

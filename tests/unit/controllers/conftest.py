@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from netlab.api.kinds import BY_KIND, NAMESPACE, POD, Kind
+from netlab.api.kinds import NAMESPACE, POD, Kind, builtin_catalog
 from netlab.api.view import Object
 from netlab.client.informers import SharedInformers
 from netlab.client.interface import JsonList, ObjectList, Propagation, WatchEvent
@@ -21,6 +21,7 @@ from netlab.controllers.run import ControllerManager
 from netlab.errors import ApiError
 from netlab.timestamps import rfc3339
 
+CATALOG = builtin_catalog()
 ObjectKey = tuple[str, str, str]
 
 
@@ -66,7 +67,8 @@ class FakeApi:
 
     def put(self, obj: Object) -> Object:
         """Write an object as a user would, keeping uid and status of an existing one."""
-        kind = BY_KIND[obj["apiVersion"], obj["kind"]]
+        kind = CATALOG.by_kind(obj["apiVersion"], obj["kind"])
+        assert kind is not None
         key = self._key(kind, obj["metadata"].get("namespace"), obj["metadata"]["name"])
         old = self.objects.get(key)
         new = copy.deepcopy(obj)

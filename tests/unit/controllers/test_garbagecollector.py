@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from netlab.api.kinds import DEPLOYMENT, POD
+from netlab.api.kinds import DEPLOYMENT, POD, builtin_catalog
 from netlab.api.meta import OwnerReference
 from netlab.api.pods import Pod
 from netlab.controllers.actions import Burst, Delete, Patch
@@ -120,4 +120,4 @@ def test_a_circle_is_broken() -> None:
 )
 def test_owner_kind(version: str, kind: str, expected: Any) -> None:
     reference = OwnerReference(api_version=version, kind=kind, name="x", uid="u")
-    assert owner_kind(reference) is expected
+    assert owner_kind(builtin_catalog(), reference) is expected

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from netlab.api.defaults import apply_defaults
-from netlab.api.kinds import BY_KIND
+from netlab.api.kinds import builtin_catalog
 from netlab.api.validation import validate_create
 from netlab.config import LabConfig
 from netlab.dns.addon import dns_objects
@@ -15,7 +15,7 @@ from netlab.dns.addon import dns_objects
 
 @pytest.mark.parametrize("obj", [pytest.param(o, id=o["kind"]) for o in dns_objects(LabConfig())])
 def test_valid(obj: dict[str, Any]) -> None:
-    kind = BY_KIND[obj["apiVersion"], obj["kind"]]
+    kind = builtin_catalog().by_kind(obj["apiVersion"], obj["kind"])
     assert validate_create(kind, apply_defaults(kind, obj)) == []
 
 

@@ -18,9 +18,32 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from netlab.api.kinds import KINDS, Kind
+from netlab.api import kinds
+from netlab.api.kinds import Kind
 from netlab.api.protobuf import decode_protobuf
 from netlab.api.tables import table_for
+
+# those with which the real kubectl was recorded: a kind more would change what it printed
+KINDS = (
+    kinds.NAMESPACE,
+    kinds.NODE,
+    kinds.POD,
+    kinds.SERVICE,
+    kinds.ENDPOINTS,
+    kinds.CONFIG_MAP,
+    kinds.SECRET,
+    kinds.SERVICE_ACCOUNT,
+    kinds.EVENT,
+    kinds.REPLICA_SET,
+    kinds.DEPLOYMENT,
+    kinds.ENDPOINT_SLICE,
+    kinds.LEASE,
+    kinds.LIMIT_RANGE,
+    kinds.RESOURCE_QUOTA,
+    kinds.PERSISTENT_VOLUME,
+    kinds.PERSISTENT_VOLUME_CLAIM,
+    kinds.STORAGE_CLASS,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 VERSION = {
@@ -328,7 +351,7 @@ def discovery(*, core: bool) -> dict[str, Any]:
         if (kind.group == "") == core:
             groups.setdefault(kind.group, []).append(kind)
     items = []
-    for group, kinds in groups.items():
+    for group, members in groups.items():
         resources = [
             {
                 "resource": kind.plural,
@@ -342,12 +365,12 @@ def discovery(*, core: bool) -> dict[str, Any]:
                     {"subresource": name, "verbs": ["get", "patch", "update"],
                      "responseKind": {"group": "autoscaling", "version": "v1", "kind": "Scale"}
                      if name == "scale" else {"group": "", "version": "", "kind": kind.kind}}
-                    for name in kind.subresources
+                    for name in (sub.name for sub in kind.subresources)
                 ],
             }
-            for kind in kinds
+            for kind in members
         ]  # fmt: skip
-        versions = [{"version": kinds[0].version, "resources": resources, "freshness": "Current"}]
+        versions = [{"version": members[0].version, "resources": resources, "freshness": "Current"}]
         items.append({"metadata": {"name": group} if group else {}, "versions": versions})
     return {
         "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2",

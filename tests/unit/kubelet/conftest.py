@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from netlab.api.kinds import BY_KIND, EVENT, NAMESPACE, POD, Kind
+from netlab.api.kinds import EVENT, NAMESPACE, POD, Kind, builtin_catalog
 from netlab.api.pods import Pod
 from netlab.api.view import Object
 from netlab.client.informers import SharedInformers
@@ -527,7 +527,7 @@ class World:
         await self.settle()
 
     async def add(self, obj: Object) -> Object:
-        kind = BY_KIND[(obj["apiVersion"], obj["kind"])]
+        kind = builtin_catalog().by_kind(obj["apiVersion"], obj["kind"])
         namespace = obj["metadata"].get("namespace", "default")
         created = await self.api.create(kind, namespace if kind is not NAMESPACE else None, obj)
         await self.settle()

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from netlab.api.kinds import BY_KIND, Kind
+from netlab.api.kinds import Kind
 from netlab.client.interface import JsonList, ObjectList, WatchEvent
 
 
@@ -38,7 +38,7 @@ class FakeClient:
         self._tell("DELETED", self._objects.pop(self._key(obj)))
 
     def _key(self, obj: dict[str, Any]) -> tuple[str, str, str]:
-        kind = BY_KIND[obj["apiVersion"], obj["kind"]].kind
+        kind = obj["kind"]
         return kind, obj["metadata"]["namespace"], obj["metadata"]["name"]
 
     def _tell(self, event: str, obj: dict[str, Any]) -> None:

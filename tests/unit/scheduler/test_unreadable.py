@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from netlab.api.kinds import DEPLOYMENT, EVENT, KINDS, NAMESPACE, POD, SERVICE, Kind
+from netlab.api.kinds import DEPLOYMENT, EVENT, NAMESPACE, POD, SERVICE, Kind, builtin_catalog
 from netlab.store.records import Key
 from tests.unit.scheduler.conftest import eventually, node
+
+KINDS = builtin_catalog().stored()
 
 BAD_TIME = "1-01-01T00:00:05.000000Z"
 

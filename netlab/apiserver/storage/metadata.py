@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from netlab.api.field_errors import bad_request, conflict, invalid, invalid_value
-from netlab.api.kinds import Kind
+from netlab.api.kind import Kind, TypeName
 from netlab.api.view import Object
 from netlab.errors import ApiError
 
@@ -40,7 +40,7 @@ def metadata_of(obj: Object) -> dict[str, Any]:
     return metadata
 
 
-def check_type(kind: Kind[Any], body: Object) -> None:
+def check_type(kind: Kind[Any] | TypeName, body: Object) -> None:
     """Complete ``apiVersion`` and ``kind``.
 
     Raises: ApiError BadRequest when the body says it is something else.

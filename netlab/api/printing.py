@@ -1,4 +1,8 @@
-"""Column definitions of tables and the small text forms that several kinds share."""
+"""How objects become rows: columns, printers, and the small text forms that several kinds share.
+
+Mirrors ``k8s.io/kubernetes/pkg/printers``. A kind's descriptor names its printer; one that names
+none prints name and time of creation, as the API server does for such kinds.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from netlab.api.view import Object
 
 __all__ = [
     "AGE",
+    "DEFAULT_PRINTER",
     "NAME",
     "NONE",
     "CellFunction",
@@ -104,3 +109,14 @@ def join_with_more(shown: Sequence[str], count: int, *, empty: str) -> str:
     if count > len(shown):
         return f"{text} + {count - len(shown)} more..."
     return text or empty
+
+
+def _default_cells(obj: Object, now: datetime) -> Cells:
+    meta = metadata(obj)
+    return [meta.get("name", ""), meta.get("creationTimestamp") or ""]
+
+
+DEFAULT_PRINTER = Printer(
+    (NAME, Column("Created At", "date", description="When the object was created.")),
+    _default_cells,
+)

@@ -1,8 +1,7 @@
-"""Texts for ``Warning:`` headers: what Kubernetes v1.36 itself warns of.
+"""What Kubernetes v1.36 itself warns of when a pod, or a template of pods, is written.
 
-Mirrors ``pkg/api/pod/warnings.go`` and ``pkg/api/service/warnings.go``, the parts that concern
-fields netlab knows. Pure. (Fields that netlab stores without acting on them are the subject of
-``api.unsupported``.)
+Mirrors ``pkg/api/pod/warnings.go``, the parts that concern fields netlab knows. Pure. (Fields that
+netlab stores without acting on them are the subject of ``api.unsupported``.)
 """
 
 from __future__ import annotations
@@ -10,31 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from netlab.api.kinds import DEPLOYMENT, ENDPOINTS, POD, REPLICA_SET, SERVICE, Kind
 from netlab.api.names import dns1123_label
 from netlab.api.view import Object
 
-_DEPRECATED_KINDS: dict[Kind[Any], str] = {
-    ENDPOINTS: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
-}
 
-
-def deprecation_warnings(kind: Kind[Any]) -> tuple[str, ...]:
-    """Return the warnings that every request for the kind earns."""
-    text = _DEPRECATED_KINDS.get(kind)
-    return (text,) if text else ()
-
-
-def object_warnings(kind: Kind[Any], obj: Object) -> list[str]:
-    """Return the warnings that writing the object earns."""
-    spec = obj.get("spec") or {}
-    if kind is POD:
-        return [*_host_name(obj), *_pod_spec(spec, "spec")]
-    if kind in (REPLICA_SET, DEPLOYMENT):
-        return list(_pod_spec((spec.get("template") or {}).get("spec") or {}, "spec.template.spec"))
-    if kind is SERVICE:
-        return list(_service(spec))
-    return []
+def pod_warnings(pod: Object) -> Iterator[str]:
+    """Yield the warnings that a pod earns."""
+    yield from _host_name(pod)
+    yield from pod_spec_warnings(pod.get("spec") or {}, "spec")
 
 
 def _host_name(pod: Object) -> Iterator[str]:
@@ -48,7 +30,8 @@ def _host_name(pod: Object) -> Iterator[str]:
             )
 
 
-def _pod_spec(spec: dict[str, Any], path: str) -> Iterator[str]:
+def pod_spec_warnings(spec: dict[str, Any], path: str) -> Iterator[str]:
+    """Yield the warnings that a pod's spec at ``path`` earns, in a pod or in a template."""
     for field in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(field) or ()):
             yield from _container(container, f"{path}.{field}[{index}]")
@@ -88,12 +71,3 @@ def _ports(spec: dict[str, Any], path: str) -> Iterator[str]:
             if key in seen:
                 yield f"{here}: duplicate port definition with {seen[key]}"
             seen.setdefault(key, here)
-
-
-def _service(spec: dict[str, Any]) -> Iterator[str]:
-    if spec.get("clusterIP") != "None":
-        return
-    if spec.get("externalIPs"):
-        yield 'spec.externalIPs is ignored when spec.clusterIP is "None"'
-    if spec.get("sessionAffinity") not in (None, "", "None"):
-        yield "spec.SessionAffinity is ignored for headless services"
