@@ -10,6 +10,7 @@ import click
 from netlab.config import DEFAULT_NAME
 from netlab.lab.settings import wanted_config
 from netlab.lab.start import StartEvent, name_flag, start_lab
+from netlab.lab.units import need_systemd, start_at_boot
 
 
 @click.command("up", short_help="Start a lab.")
@@ -33,6 +34,7 @@ from netlab.lab.start import StartEvent, name_flag, start_lab
     type=click.Choice(["any", "loopback"]),
     help="Where images may be pulled from.  [default: any; with --sandbox: loopback]",
 )
+@click.option("--at-boot", is_flag=True, help="Start the lab at every boot too (systemd).")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 def up(
     name: str,
@@ -43,10 +45,13 @@ def up(
     service_cidr: str,
     api_port: int | None,
     registries: Literal["any", "loopback"] | None,
+    at_boot: bool,
     quiet: bool,
 ) -> None:
     """Start a lab in the background and wait until it works."""
     say = _silent if quiet else _echo
+    if at_boot:
+        need_systemd()
     wanted = wanted_config(
         name=name,
         sandbox=sandbox,
@@ -68,6 +73,8 @@ def up(
     config = started.config
     for path in started.kubeconfigs:
         say(f"Set kubectl context to {config.context!r} in {path}")
+    if at_boot:
+        say(f"Starts at every boot: {start_at_boot(config)}")
     say(f"Ready after {started.seconds:.2f} s.")
     if config.sandbox:
         say(f"A shell on the node: netlab shell{name_flag(config)}")

@@ -1,4 +1,4 @@
-"""Collect facts about the host for ``nodes.preflight``.
+"""Collect facts about the host for ``preflight``.
 
 ``quick_facts`` costs a few milliseconds and serves ``netlab up``; ``all_facts`` also asks tools
 for their versions and tries kernel features in a throw-away namespace, for ``netlab doctor``.
@@ -21,12 +21,15 @@ from netlab.lab.preflight import OPTIONAL_TOOLS, TOOLS, HostFacts, HostRoute
 
 TOOL_TIMEOUT_S = 10
 
+_LOADS = "command -v modprobe >/dev/null && modprobe --dry-run --quiet"
+"""Whether a module that is needed will be there: the kernel, or ``up``, loads it on demand."""
+
 _PROBES: Mapping[str, str] = {
     "network namespaces": "true",
     "bridge": "ip link add br0 type bridge",
     "veth": "ip link add a0 type veth peer name b0",
-    "br_netfilter": "test -e /proc/sys/net/bridge/bridge-nf-call-iptables",
-    "overlay": "grep -q overlay /proc/filesystems",
+    "br_netfilter": f"test -e /proc/sys/net/bridge || {_LOADS} br_netfilter",
+    "overlay": f"grep -q overlay /proc/filesystems || {_LOADS} overlay",
     "iptables": "iptables -w -t nat -A POSTROUTING -m comment --comment x -m statistic"
     " --mode random --probability 0.5 -j MASQUERADE --random-fully"
     " && iptables -w -t nat -A OUTPUT -m addrtype --dst-type LOCAL -p tcp -m tcp --dport 1"

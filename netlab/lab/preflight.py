@@ -1,7 +1,7 @@
 """What the machine must offer, and what to do where it does not.
 
 Pure: facts about the host go in, findings come out. ``netlab up`` stops at the first that fails,
-``netlab doctor`` prints all of them. ``nodes.facts`` collects the facts.
+``netlab doctor`` prints all of them. ``facts`` collects the facts.
 """
 
 from __future__ import annotations

@@ -69,6 +69,20 @@ def wanted_config(
     )
 
 
+def up_flags(config: LabConfig) -> list[str]:
+    """Return the flags of ``netlab up`` that ask for these settings, whatever the defaults are."""
+    return [
+        *("--name", config.name),
+        *(["--sandbox"] if config.sandbox else []),
+        *("--node-name", config.node_name),
+        *("--node-ip", str(config.node_address)),
+        *("--pod-cidr", str(config.pod_cidr)),
+        *("--service-cidr", str(config.service_cidr)),
+        *("--api-port", str(config.api_port)),
+        *("--registries", config.registries),
+    ]
+
+
 def _interface(text: str) -> IPv4Interface:
     try:
         if "/" in text:

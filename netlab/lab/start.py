@@ -35,11 +35,13 @@ from netlab.lab.labs import (
     ports_taken,
     save_config,
 )
+from netlab.lab.machine_before import note_machine
 from netlab.lab.preflight import Finding, check_host, check_root
 from netlab.lab.process import is_locked, running_daemon, runs_elsewhere
 from netlab.lab.progress import Report, read_reports
 from netlab.lab.settings import with_port
 from netlab.lab.teardown import remove_lab
+from netlab.lab.units import own_scope
 
 FAILED = STATE_ROOT / "failed"
 """Where the logs of labs that could not be started are kept; the lab itself is removed."""
@@ -85,6 +87,7 @@ def start_lab(wanted: LabConfig, *, port_chosen: bool, tell: Tell) -> Started:
         # the routes of a lab that is up are the lab's own
         _stop_at_failure(f for f in findings if not (known and f.subject == "addresses"))
         make_folders(config)
+        note_machine(config.name)
         if known is None:
             save_config(config)
     if is_locked(config.name):
@@ -157,7 +160,7 @@ def _start_daemon(config: LabConfig, tell: Tell) -> None:
     arguments = [str(config_path(config.name)), str(writer)]
     with _log_path(config).open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "netlab.daemon", *arguments],
+            [*own_scope(config.name), sys.executable, "-P", "-m", "netlab.daemon", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

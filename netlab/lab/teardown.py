@@ -17,9 +17,11 @@ from netlab.config import RUN_ROOT, STATE_ROOT, LabConfig
 from netlab.errors import NetlabError, NetworkError
 from netlab.kubelet.folders import NodeFolders
 from netlab.kubelet.volumes.removal import unmount_volumes
-from netlab.lab.labs import host_ledger
+from netlab.lab.labs import host_ledger, one_at_a_time
 from netlab.lab.ledger import Ledger
+from netlab.lab.machine_before import give_back_machine
 from netlab.lab.process import lock_path, no_daemon, stop_daemon
+from netlab.lab.units import forget_boot, forget_pods
 from netlab.net.host import NetworkHost
 from netlab.net.iptables import Iptables
 from netlab.net.links import call_links
@@ -41,6 +43,7 @@ def remove_lab(config: LabConfig) -> None:
 
 
 async def _remove_lab(config: LabConfig) -> None:
+    forget_boot(config.name)
     stop_daemon(config, grace_s=DAEMON_GRACE_S)
     # one that is only just being started would make folders anew behind our back
     with no_daemon(config):
@@ -130,6 +133,9 @@ def _remove_folders(config: LabConfig) -> None:
         except NetlabError as error:
             raise NetlabError(f"not everything could be removed: {error}") from error
     lock_path(config.name).unlink(missing_ok=True)
+    forget_pods(config.name)
+    with one_at_a_time():
+        give_back_machine()
     for parent in (RUN_ROOT, STATE_ROOT / "labs"):
         with contextlib.suppress(OSError):
             parent.rmdir()

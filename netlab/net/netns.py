@@ -24,11 +24,12 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from netlab.errors import NetworkError
 
 T = TypeVar("T")
+NetnsFolder: TypeAlias = Literal["absent", "plain", "mounted"]
 
 NETNS_FOLDER = Path("/run/netns")
 
@@ -148,6 +149,32 @@ def _share_folder() -> None:
             raise
         _mount(str(NETNS_FOLDER), NETNS_FOLDER, MS_BIND | MS_REC)
         _mount("", NETNS_FOLDER, MS_SHARED | MS_REC)
+
+
+def netns_folder() -> NetnsFolder:
+    """Return how ``/run/netns`` is: as ``ip netns`` keeps it only when it is mounted."""
+    if not NETNS_FOLDER.is_dir():
+        return "absent"
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    is_mounted = any(line.split(" ")[4] == str(NETNS_FOLDER) for line in mounts)
+    return "mounted" if is_mounted else "plain"
+
+
+def release_netns_folder(before: NetnsFolder) -> None:
+    """Make ``/run/netns`` what it was before, unless namespaces have names in it.
+
+    Raises: NetworkError when the process lacks the right.
+    """
+    if before == "mounted" or list_netns():
+        return
+    try:
+        while netns_folder() == "mounted":
+            _call_libc("umount2", os.fsencode(NETNS_FOLDER), MNT_DETACH)
+        if before == "absent":
+            with contextlib.suppress(FileNotFoundError):
+                NETNS_FOLDER.rmdir()
+    except OSError as error:
+        raise NetworkError(f"release {NETNS_FOLDER}: {error.strerror}") from error
 
 
 async def create_netns(name: str) -> Path:

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Inside the virtual machine: what `./lab test --vm core`, `whole` and `-- COMMAND` mean.
+#
+# Every step runs whatever became of the others; the end tells which went wrong and how long each took.
+set -uo pipefail
+cd "$(dirname "$(readlink -f "$0")")/../.."
+
+failed=() times=()
+
+step() {
+  # $1: what is tried; then the command.
+  local name=$1 begun=$SECONDS
+  shift
+  printf '\n==> %s\n' "$name"
+  "$@" || failed+=("$name")
+  times+=("$(printf '%5d s  %s' $((SECONDS - begun)) "$name")")
+}
+
+tests() { .venv/bin/python -m pytest -p no:cacheprovider -n 2 --dist loadfile --timeout 600 --durations 10 -rfE "$@"; }
+
+only_runtime() {
+  # $1: the OCI runtime that this machine has from here on.
+  local name
+  for name in crun runc; do
+    [ ! -e "/usr/sbin/$name.aside" ] || mv "/usr/sbin/$name.aside" "/usr/sbin/$name"
+    [ "$name" = "$1" ] || mv "$(command -v "$name")" "/usr/sbin/$name.aside"
+  done
+}
+
+iptables_variant() {
+  # $1: nft or legacy.
+  update-alternatives --quiet --set iptables "/usr/sbin/iptables-$1"
+  update-alternatives --quiet --set ip6tables "/usr/sbin/ip6tables-$1"
+}
+
+machine() {
+  uname -srv
+  python3 --version
+  for name in crun runc conmon; do "$name" --version | head -n 1; done
+  iptables --version
+  systemctl --version | head -n 1
+  [ "$(stat -fc %T /sys/fs/cgroup)" = cgroup2fs ] && echo "cgroup v2 only"
+}
+
+kernel_modules() {
+  # What the machines netlab was measured on lack, and users' kernels have.
+  local name
+  for name in sch_netem ip_vs ip_vs_rr dummy ipvlan vxlan wireguard nfnetlink_log; do
+    modprobe -n -q "$name" && echo "$name is there" || { echo "$name is missing"; return 1; }
+  done
+}
+
+core() {
+  step "what machine this is" machine
+  only_runtime crun
+  step "crun: rights" tests tests/system/test_runtime_rights.py tests/e2e/test_pod_rights.py
+  step "crun: a lab's life and teardown" tests tests/e2e/test_life.py
+}
+
+whole() {
+  step "what machine this is" machine
+  step "kernel modules" kernel_modules
+  only_runtime crun
+  step "crun, iptables-nft: the demo" ./lab demo
+  step "crun, iptables-nft: runtime, cgroups, rights" tests tests/system/test_runtime*.py tests/system/test_attach.py
+  step "crun, iptables-nft: pods and streams" tests tests/e2e/test_pod_rights.py tests/e2e/test_pod_streams.py tests/e2e/test_life.py tests/e2e/test_host_mode.py
+  only_runtime runc
+  step "runc: runtime, cgroups, rights" tests tests/system/test_runtime.py tests/system/test_runtime_bounds.py tests/system/test_runtime_rights.py
+  only_runtime crun
+  iptables_variant legacy
+  step "iptables-legacy: rules" tests tests/system/test_net.py tests/system/test_proxy.py tests/e2e/test_host_mode.py
+}
+
+case "${1:-}" in
+  --) shift; eval "$*"; exit ;;
+  core | whole) "$1" ;;
+  *) echo "job.sh: no job ${1:-}"; exit 2 ;;
+esac
+printf '\n==> how long it took\n'
+printf '%s\n' "${times[@]}"
+[ ${#failed[@]} = 0 ] || { printf '\n==> went wrong:\n'; printf '    %s\n' "${failed[@]}"; exit 1; }
