@@ -17,7 +17,10 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
+from netlab.config import RUN_ROOT
+from netlab.errors import NetlabError
 from netlab.lab.preflight import OPTIONAL_TOOLS, TOOLS, HostFacts, HostRoute
+from netlab.runtime.trial import try_oci_runtimes
 
 TOOL_TIMEOUT_S = 10
 
@@ -71,7 +74,20 @@ def all_facts() -> HostFacts:
         lines = (done.stdout or done.stderr).strip().splitlines() if done else []
         versions[tool] = lines[0] if lines else path
     kernel = _probe_kernel() if facts.is_root and "ip" in facts.tools else {}
-    return replace(facts, versions=versions, kernel=kernel)
+    runtime, failure = _try_runtimes(facts)
+    return replace(
+        facts, versions=versions, kernel=kernel, oci_runtime=runtime, oci_failure=failure
+    )
+
+
+def _try_runtimes(facts: HostFacts) -> tuple[str, str]:
+    """Return the OCI runtime that works and why none does; both empty when it was not tried."""
+    if not facts.is_root or not facts.tools.keys() & {"crun", "runc"}:
+        return "", ""
+    try:
+        return try_oci_runtimes(RUN_ROOT).name, ""
+    except NetlabError as error:
+        return "", str(error)
 
 
 def _probe_kernel() -> dict[str, str]:

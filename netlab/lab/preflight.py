@@ -58,6 +58,7 @@ class HostFacts:
 
     tools: path of each program found. versions: first line of ``--version`` by tool.
     kernel: whether each probed feature works; missing ones map to the kernel's reason.
+    oci_runtime: the OCI runtime that ran a container; oci_failure: why none did, and what to do.
     netlab_on_path: every ``netlab`` on the PATH in order, resolved.
     """
 
@@ -69,6 +70,8 @@ class HostFacts:
     kernel: Mapping[str, str]
     netlab_on_path: Sequence[str]
     own_program: str
+    oci_runtime: str = ""
+    oci_failure: str = ""
 
 
 def check_root(facts: HostFacts) -> Finding:
@@ -87,8 +90,12 @@ def check_tools(facts: HostFacts) -> Iterator[Finding]:
         else:
             yield Finding("failure", tool, "not installed", f"run: sudo apt-get install {package}")
     runtimes = [tool for tool in ("crun", "runc") if tool in facts.tools]
-    if runtimes:
-        yield Finding("ok", "OCI runtime", ", ".join(runtimes))
+    if facts.oci_failure:
+        failure, _, mend = facts.oci_failure.rpartition("; ")
+        yield Finding("failure", "OCI runtime", failure, mend)
+    elif runtimes:
+        works = f"{facts.oci_runtime} works" if facts.oci_runtime else ", ".join(runtimes)
+        yield Finding("ok", "OCI runtime", works)
     else:
         yield Finding(
             "failure", "OCI runtime", "neither crun nor runc", "run: sudo apt-get install crun runc"

@@ -185,7 +185,7 @@ def remove_group(hierarchies: Sequence[Hierarchy], group: str) -> None:
 
 
 def remove_parent_if_empty(hierarchies: Sequence[Hierarchy], group: str) -> None:
-    """Remove a group when nothing else is below it: ``/netlab``, after the last lab."""
+    """Remove a group when nothing else is below it: a pod's, after its last container."""
     for hierarchy in hierarchies:
         with contextlib.suppress(OSError):
             _folder(hierarchy, group).rmdir()

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
-
 from netlab.errors import ContainerError
 from netlab.runtime.attach import AttachTarget
 from netlab.runtime.bundle import make_bundle, new_record
@@ -49,13 +47,13 @@ from netlab.runtime.process import (
 )
 from netlab.runtime.recipe import UnpackedImage
 from netlab.runtime.records import (
-    OOM_KILLED,
+    EXIT_KILLED,
     ContainerRecord,
     Outcome,
     Started,
+    judge_outcome,
     read_outcome,
     read_record,
-    reason_of,
     record_folders,
     write_record,
 )
@@ -67,7 +65,6 @@ from netlab.runtime.usage import oom_kills
 _KILL_TIMEOUT_S = 10.0
 # containerd's words for a container whose process could not be started at all.
 _EXIT_CANNOT_RUN, _CANNOT_RUN = 128, "StartError"
-_EXIT_KILLED = 137
 
 
 @dataclass(slots=True)
@@ -215,7 +212,7 @@ class Containers:
             tty=record.tty,
             ended=container.ended,
             resize=lambda columns, rows: self._resize(container, columns, rows),
-            exit_code=lambda: container.outcome.exit_code if container.outcome else _EXIT_KILLED,
+            exit_code=lambda: container.outcome.exit_code if container.outcome else EXIT_KILLED,
         )
 
     def _resize(self, container: _Container, columns: int, rows: int) -> bool:
@@ -306,7 +303,7 @@ class Containers:
             # Somebody killed conmon: output and exit code of its container are lost with it.
             self._signal(container, signal.SIGKILL)
             message = "its supervisor conmon ended without an exit code"
-            self._set_outcome(container, _EXIT_KILLED, "Error", message)
+            self._set_outcome(container, EXIT_KILLED, "Error", message)
         if container.ended is not None and not container.ended.done():
             container.ended.set_result(None)
 
@@ -340,8 +337,7 @@ class Containers:
             return outcome
         # The kernel's count before conmon's word: of a bound of the pod's group conmon hears
         # nothing with version 2, and with version 1 also when another container was killed.
-        reason = OOM_KILLED if kills else reason_of(outcome.exit_code)
-        return msgspec.structs.replace(outcome, reason=reason)
+        return judge_outcome(outcome, kills)
 
     def _set_outcome(self, container: _Container, code: int, reason: str, message: str) -> None:
         container.outcome = Outcome(

@@ -27,6 +27,7 @@ from netlab.errors import ContainerError
 from netlab.runtime.attach import attach
 from netlab.runtime.builtin import BuiltInImages, default_images_dir
 from netlab.runtime.capabilities import own_capabilities
+from netlab.runtime.cgroup_root import claim_root
 from netlab.runtime.cgroups import host_hierarchies, lab_group
 from netlab.runtime.cleanup import destroy_lab_containers
 from netlab.runtime.containers import Containers
@@ -317,6 +318,8 @@ class OciRuntime:
         await asyncio.to_thread(
             ensure_overlay_place, paths.writable, lower=pause_layer, trial=paths.root / "trial"
         )
+        hierarchies = host_hierarchies()
+        await asyncio.to_thread(claim_root, hierarchies)
         runtime = await find_oci_runtime(
             pause_layer=pause_layer,
             cache=paths.probe_result,
@@ -328,7 +331,7 @@ class OciRuntime:
             lab_name=self._lab_name,
             paths=paths,
             oci=OciCommand(runtime, paths.oci_root),
-            hierarchies=host_hierarchies(),
+            hierarchies=hierarchies,
             capabilities=own_capabilities(),
             lowest_oom_score=_tell_oom_score(own_lowest_oom_score()),
             pause_layer=pause_layer,

@@ -42,6 +42,9 @@ def oci_resources(bounds: LinuxResources, hierarchies: Sequence[Hierarchy]) -> d
             found["memory"]["swap"] = limit
     if _has(hierarchies, "pids") and bounds.pids_limit:
         found["pids"] = {"limit": bounds.pids_limit}
+    if _kills_groups(hierarchies):
+        # as the kubelet: a container that lost one process to its bound is ended, not left half
+        found["unified"] = {"memory.oom.group": "1"}
     return found
 
 
@@ -58,6 +61,7 @@ def oci_changes(bounds: LinuxResources, hierarchies: Sequence[Hierarchy]) -> dic
     Processes stay bounded as they are, and so does a weight that is not given.
     """
     found = oci_resources(bounds, hierarchies)
+    found.pop("unified", None)  # does not change, and runc takes none in an update
     if _has(hierarchies, "cpu") and not bounds.cpu_quota_us:
         found["cpu"] = {**found.get("cpu", {}), "quota": -1, "period": bounds.cpu_period_us}
     if _has(hierarchies, "memory") and not bounds.memory_limit_bytes:
@@ -65,6 +69,12 @@ def oci_changes(bounds: LinuxResources, hierarchies: Sequence[Hierarchy]) -> dic
         if _counts_swap(hierarchies):
             found["memory"]["swap"] = -1
     return found
+
+
+def _kills_groups(hierarchies: Sequence[Hierarchy]) -> bool:
+    """True where version 2 has the memory controller, and with it ``memory.oom.group``."""
+    unified = [hierarchy for hierarchy in hierarchies if not hierarchy.names]
+    return any("memory" in _controllers(hierarchy.mount_point) for hierarchy in unified)
 
 
 def _counts_swap(hierarchies: Sequence[Hierarchy]) -> bool:

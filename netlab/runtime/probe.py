@@ -25,6 +25,8 @@ from netlab.runtime.runtime_errors import runtime_message
 from netlab.runtime.spec import sandbox_spec
 
 CANDIDATES = ("crun", "runc")
+# What is left when both are there and neither works: a machine that is a container itself.
+_ALL_RIGHTS = "if this machine is a container itself, start it with --privileged --cgroupns=host"
 _TRIAL_TIMEOUT_S = 20.0
 
 
@@ -70,8 +72,8 @@ async def find_oci_runtime(
             return Path(path)
         failures.append(f"{name}: {failure}")
     missing = [name for name in names if name not in found]
-    hint = f"; try: sudo apt-get install {' '.join(missing)}" if missing else ""
-    raise HostError(f"no OCI runtime works here: {'; '.join(failures)}{hint}")
+    hint = f"try: sudo apt-get install {' '.join(missing)}" if missing else _ALL_RIGHTS
+    raise HostError(f"no OCI runtime works here: {'; '.join(failures)}; {hint}")
 
 
 async def _try_runtime(runtime: Path, pause_layer: Path, oci_root: Path, cgroup: str) -> str | None:

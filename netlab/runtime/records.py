@@ -30,6 +30,9 @@ from netlab.runtime.cri import PodIdentity, SandboxConfig
 OOM_KILLED: Final = "OOMKilled"
 """Why a container ended that needed more memory than it may have."""
 
+EXIT_KILLED: Final = 137
+"""128 and SIGKILL."""
+
 _R = TypeVar("_R", bound=msgspec.Struct)
 
 
@@ -195,6 +198,18 @@ def read_outcome(folder: Path, container_id: str) -> Outcome | None:
     if (folder / "oom").exists():
         return Outcome(exit_code=code, reason=OOM_KILLED, finished_at=finished)
     return Outcome(exit_code=code, reason=reason_of(code), finished_at=finished)
+
+
+def judge_outcome(outcome: Outcome, kills: int) -> Outcome:
+    """Return how a container ended in which the kernel killed this many processes for memory.
+
+    With version 1 it kills one process, and the container's first may end in peace after it; with
+    version 2 the whole container goes (``memory.oom.group``). Both are told as the latter.
+    """
+    if not kills:
+        return msgspec.structs.replace(outcome, reason=reason_of(outcome.exit_code))
+    code = outcome.exit_code or EXIT_KILLED
+    return msgspec.structs.replace(outcome, reason=OOM_KILLED, exit_code=code)
 
 
 def reason_of(exit_code: int) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from netlab.errors import ContainerError
+from netlab.runtime.cgroup_root import release_root
 from netlab.runtime.cgroups import (
     Hierarchy,
     kill_processes,
@@ -82,7 +83,7 @@ def tear_down_lab(paths: RuntimePaths, hierarchies: Sequence[Hierarchy], lab_nam
         lambda: kill_with_argument(str(paths.oci_root)),
         lambda: kill_processes(hierarchies, group),
         lambda: remove_group(hierarchies, group),
-        lambda: remove_parent_if_empty(hierarchies, "/netlab"),
+        lambda: release_root(hierarchies),
         *(_unmounting(point) for point in mounts_below(paths.root)),
         *(_unmounting(point) for point in mounts_below(paths.writable)),
         lambda: remove_tree(paths.writable),

@@ -13,6 +13,7 @@ from netlab.runtime.cgroups import host_hierarchies
 from netlab.runtime.cri import ContainerPhase, LinuxResources
 from tests.system.runtime_lab import (
     lab_fixture,  # noqa: F401
+    oci_fixture,  # noqa: F401
     read_text,
     run_in,
     start,
@@ -58,6 +59,26 @@ async def test_too_much_memory_is_oom_killed_and_a_new_daemon_knows_it(lab):
         assert (ended.reason, ended.exit_code) == ("OOMKilled", 137)
     async with lab.runtime() as runtime:
         assert (await state_of(runtime, ended.id)).reason == "OOMKilled"
+
+
+@pytest.mark.parametrize("script", ["{}; echo on", "({}) & sleep 99", "{} || true"])
+async def test_a_container_that_lost_a_process_to_its_bound_did_not_succeed(lab, oci, script):
+    async with lab.runtime(oci) as runtime:
+        sandbox = await runtime.run_sandbox(lab.sandbox())
+        if not memory_kills_groups() and "99" in script:
+            pytest.skip("cgroup v2 with a memory controller is missing: nothing kills groups")
+        bounds = LinuxResources(memory_limit_bytes=20 * MIB)
+        script = script.format(f"sh -c '{TAKE_MEMORY}'")
+        config = lab.container("sh", "-c", script, resources=bounds)
+        ended = await until_exited(runtime, await start(runtime, sandbox, config))
+        assert (ended.reason, ended.exit_code) == ("OOMKilled", 137)
+
+
+def memory_kills_groups():
+    return any(
+        not h.names and "memory" in (h.mount_point / "cgroup.controllers").read_text().split()
+        for h in host_hierarchies()
+    )
 
 
 async def test_the_bound_of_a_pod_holds_for_its_containers_together(lab):

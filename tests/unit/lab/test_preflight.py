@@ -41,6 +41,15 @@ def test_a_good_machine_has_nothing_to_mend() -> None:
             id="no runtime",
         ),
         pytest.param(
+            replace(
+                GOOD,
+                oci_failure="no OCI runtime works here: crun: cgroups in hybrid mode not supported;"
+                " try: sudo apt-get install runc",
+            ),
+            ["OCI runtime: no OCI runtime works here: crun: cgroups in hybrid", "install runc"],
+            id="a runtime that does not work here",
+        ),
+        pytest.param(
             replace(GOOD, kernel={"overlay": "grep failed"}),
             ["kernel overlay: grep failed", "modprobe overlay"],
             id="no overlay",

@@ -18,6 +18,7 @@ from netlab.runtime.records import (
     Outcome,
     RuntimePaths,
     Started,
+    judge_outcome,
     read_outcome,
     read_record,
     record_folders,
@@ -212,3 +213,20 @@ async def test_a_terminal_that_hangs_up_is_the_end():
     assert await reader.read() == (1, b"hi")
     os.close(slave)
     assert await reader.read() is None
+
+
+KILLS = {
+    "nothing": (0, 0, (0, "Completed")),
+    "an error": (3, 0, (3, "Error")),
+    "killed, not for memory": (137, 0, (137, "Error")),
+    "killed for memory": (137, 1, (137, "OOMKilled")),
+    "a child killed, the first ended in peace": (0, 1, (137, "OOMKilled")),
+    "a child killed, the first told it": (9, 2, (9, "OOMKilled")),
+}
+
+
+@pytest.mark.parametrize(("code", "kills", "told"), KILLS.values(), ids=KILLS.keys())
+def test_who_was_killed_for_memory_did_not_end_in_peace(code, kills, told):
+    outcome = Outcome(exit_code=code, reason="", finished_at=datetime(2026, 1, 1, tzinfo=UTC))
+    judged = judge_outcome(outcome, kills)
+    assert (judged.exit_code, judged.reason) == told

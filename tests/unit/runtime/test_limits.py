@@ -49,6 +49,13 @@ def test_as_oci_resources(v1: list[Hierarchy]) -> None:
     assert oci_resources(LinuxResources(), v1) == {}
 
 
+def test_version_2_kills_a_container_whole(v1: list[Hierarchy], v2: list[Hierarchy]) -> None:
+    assert oci_resources(LinuxResources(), v2)["unified"] == {"memory.oom.group": "1"}
+    assert "unified" not in oci_changes(BOUNDS, v2)
+    hybrid = Hierarchy(v2[0].mount_point / "unified", frozenset())
+    assert "unified" not in oci_resources(BOUNDS, [*v1, hybrid])
+
+
 def test_controllers_the_machine_lacks_are_left_out(v1: list[Hierarchy]) -> None:
     cpu = [hierarchy for hierarchy in v1 if "cpu" in hierarchy.names]
     assert set(oci_resources(BOUNDS, cpu)) == {"cpu"}
@@ -56,7 +63,7 @@ def test_controllers_the_machine_lacks_are_left_out(v1: list[Hierarchy]) -> None
 
 
 def test_version_2_is_asked_for_its_controllers(v2: list[Hierarchy]) -> None:
-    assert set(oci_resources(BOUNDS, v2)) == {"cpu", "memory", "pids"}
+    assert set(oci_resources(BOUNDS, v2)) == {"cpu", "memory", "pids", "unified"}
 
 
 @pytest.mark.parametrize(
