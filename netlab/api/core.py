@@ -132,11 +132,12 @@ class NodeAddress(View, frozen=True, kw_only=True):
 
 
 class Taint(View, frozen=True, kw_only=True):
-    """What keeps pods off a node."""
+    """What keeps pods off a node; time_added is told of NoExecute taints that controllers add."""
 
     key: str
     effect: str
     value: str = ""
+    time_added: datetime | None = None
 
 
 class NodeSpec(View, frozen=True, kw_only=True):

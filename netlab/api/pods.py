@@ -48,15 +48,22 @@ class HostAlias(View, frozen=True, kw_only=True):
 
 
 class Toleration(View, frozen=True, kw_only=True):
-    """A taint the pod puts up with; empty key with Exists: any taint; no effect: all effects."""
+    """A taint the pod puts up with; empty key with Exists: any taint; no effect: all effects.
 
-    # what admission gives every pod, and a copy of a pod brings back (kubectl debug --copy-to)
-    HARMLESS: ClassVar[Mapping[str, Any]] = {"tolerationSeconds": (300,)}
+    toleration_seconds: how long it stays where such a NoExecute taint is; None: for ever.
+    """
 
     key: str = ""
     operator: str = "Equal"
     value: str = ""
     effect: str = ""
+    toleration_seconds: int | None = None
+
+
+class PodSchedulingGate(View, frozen=True, kw_only=True):
+    """Something that must be settled before the pod is scheduled."""
+
+    name: str = ""
 
 
 class Sysctl(View, frozen=True, kw_only=True):
@@ -139,6 +146,7 @@ class PodSpec(View, frozen=True, kw_only=True):
     dns_policy: str = "ClusterFirst"
     dns_config: PodDnsConfig | None = None
     scheduler_name: str = "default-scheduler"
+    scheduling_gates: tuple[PodSchedulingGate, ...] = ()
     tolerations: tuple[Toleration, ...] = ()
     os: PodOs | None = None
 

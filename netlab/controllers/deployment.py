@@ -104,7 +104,10 @@ def decide_deployment(
     ):
         text = "This deployment is selecting all pods. A non-empty selector is required."
         return Decision((Note(DEPLOYMENT, deployment, "SelectingAll", text, "Warning"),))
-    own, claiming = _claim(deployment, sets)
+    own, adopting, releasing = _claim(deployment, sets)
+    if adopting:
+        # what is adopted may be the very set of this template: its change brings the next pass
+        return Decision((*adopting, *releasing))
     new = find_new(deployment, own)
     old = tuple(sorted((rs for rs in own if rs is not new), key=age_key))
     observed = Observed(deployment, new, old, pods_of)
@@ -122,28 +125,29 @@ def decide_deployment(
     left_s = deadline_in_s(deployment, conditions, now)
     # one second more, so that the deadline has certainly passed
     again_s = None if left_s is None or not rolling_out else max(left_s, 0) + 1
-    return Decision((*claiming, *step.actions), then, again_s)
+    return Decision((*releasing, *step.actions), then, again_s)
 
 
 def _claim(
     deployment: Deployment, sets: Iterable[ReplicaSet]
-) -> tuple[list[ReplicaSet], list[Action]]:
+) -> tuple[list[ReplicaSet], list[Patch], list[Patch]]:
+    """Return the Deployment's sets, the adoptions of orphans, and the releases of its own."""
     matcher = label_matcher(deployment.spec.selector)
     own: list[ReplicaSet] = []
-    actions: list[Action] = []
+    adopting: list[Patch] = []
+    releasing: list[Patch] = []
     for rs in sets:
         owner = controller_of(rs)
         if owner is not None and owner.uid == deployment.metadata.uid:
             if matcher.matches(rs.metadata.labels):
                 own.append(rs)
             elif deployment.metadata.deletion_timestamp is None:
-                actions.append(
+                releasing.append(
                     without_owners(REPLICA_SET, rs, frozenset({deployment.metadata.uid}))
                 )
         elif claims(rs, deployment, matcher):
-            # adopted now, counted from the next pass on: its version changes with the adoption
-            actions.append(adoption(REPLICA_SET, rs, DEPLOYMENT, deployment))
-    return own, actions
+            adopting.append(adoption(REPLICA_SET, rs, DEPLOYMENT, deployment))
+    return own, adopting, releasing
 
 
 def _is_resized(observed: Observed) -> bool:

@@ -20,8 +20,11 @@ from netlab.controllers.cache import Cache
 from netlab.controllers.garbagecollector import (
     Item,
     decide_garbage,
+    is_meant,
+    is_resolvable,
     needs_attention,
     owner_kind,
+    tell_misplaced,
 )
 from netlab.controllers.loop import Reconciler, Source
 from netlab.controllers.selection import OWNER_INDEX, UID_INDEX
@@ -100,30 +103,47 @@ class GarbageCollector:
         obj = None if cache is None else cache.get(namespace, name)
         if obj is None or not needs_attention(Item(kind, obj)):
             return NOTHING
+        item = Item(kind, obj)
         owners: Sequence[OwnerReference] = obj.metadata.owner_references
         if obj.metadata.deletion_timestamp is not None:
             owners = ()  # only its own finalizers matter now
+        misplaced = [owner for owner in owners if self._is_elsewhere(owner, namespace)]
+        if any(not is_resolvable(self._kind_of(owner), item) for owner in owners):
+            return Decision(tuple(tell_misplaced(item, owner) for owner in misplaced))
         absent, waiting = set(), set()
         for owner in owners:
-            known = self._with_uid(owner.uid)
+            wanted = self._kind_of(owner)
+            known = [
+                each
+                for each in self._with_uid(owner.uid)
+                if each.kind is wanted and is_meant(owner, each, namespace)
+            ]
             if known:
                 if known[0].waits_for_dependents:
                     waiting.add(owner.uid)
             elif not await self._exists(owner, namespace):
                 absent.add(owner.uid)
         return decide_garbage(
-            Item(kind, obj),
+            item,
             absent=absent,
             waiting=waiting,
             dependents=self._dependents(obj.metadata.uid),
+            misplaced=misplaced,
+        )
+
+    def _kind_of(self, owner: OwnerReference) -> Kind[Any] | None:
+        return owner_kind(self._catalog, owner)
+
+    def _is_elsewhere(self, owner: OwnerReference, namespace: str) -> bool:
+        """Return whether the owner is known to live in another namespace."""
+        return any(
+            each.kind.namespaced and each.obj.metadata.namespace != namespace
+            for each in self._with_uid(owner.uid)
         )
 
     async def _exists(self, owner: OwnerReference, namespace: str) -> bool:
-        kind = owner_kind(self._catalog, owner)
-        if kind is None:
-            return True
-        if kind.namespaced and not namespace:
-            return True  # an object of the cluster cannot have such an owner; leave it alone
+        kind = self._kind_of(owner)
+        assert kind is not None, "only owners that can be looked up are asked for"
         try:
             found = await self._client.get(kind, namespace if kind.namespaced else None, owner.name)
         except ApiError as error:

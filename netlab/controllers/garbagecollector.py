@@ -5,9 +5,13 @@ all gone is deleted. While an owner is deleted it may carry one of two finalizer
 ``foregroundDeletion`` holds it until its dependents with ``blockOwnerDeletion`` are gone, and
 ``orphan`` until its dependents no longer name it as owner.
 
-Pure. Whether an owner is *absent* is for the caller to find out by asking the
-API server (the cache may simply not have it yet); an owner of a kind netlab does not serve counts
-as present, as nobody can tell.
+An owner lives in the object's own namespace, or in none. A reference to one elsewhere is told by a
+Warning event ``OwnerRefInvalidNamespace``, and the owner counts as absent. An object that names an
+owner which nobody can look up (a kind netlab does not serve; a namespaced kind as the owner of an
+object without namespace) is left alone.
+
+Pure. Whether an owner is *absent* is for the caller to find out by asking the API server (the cache
+may simply not have it yet).
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from netlab.controllers.actions import (
     Burst,
     Decision,
     Delete,
+    Note,
     Patch,
     without_owners,
 )
@@ -57,6 +62,36 @@ def owner_kind(catalog: Catalog, reference: OwnerReference) -> Kind[Any] | None:
     return catalog.by_group_kind(group, reference.kind)
 
 
+def is_resolvable(kind: Kind[Any] | None, item: Item) -> bool:
+    """Return whether an owner of that kind can be looked up from where the object is."""
+    if kind is None:
+        return False
+    return bool(item.obj.metadata.namespace) or not kind.namespaced
+
+
+def is_meant(reference: OwnerReference, owner: Item, namespace: str) -> bool:
+    """Return whether the reference of an object in ``namespace`` leads to this owner, which is of
+    the kind that it names: a uid alone, with the name of something else, does not.
+    """
+    meta = owner.obj.metadata
+    return (
+        reference.uid == meta.uid
+        and reference.name == meta.name
+        and (not owner.kind.namespaced or meta.namespace == namespace)
+    )
+
+
+def tell_misplaced(item: Item, owner: OwnerReference) -> Note:
+    """Return the event that tells of an owner in another namespace."""
+    namespace = item.obj.metadata.namespace
+    named = (
+        f"[{owner.api_version}/{owner.kind}, namespace: {namespace}, name: {owner.name},"
+        f" uid: {owner.uid}]"
+    )
+    message = f'ownerRef {named} does not exist in namespace "{namespace}"'
+    return Note(item.kind, item.obj, "OwnerRefInvalidNamespace", message, "Warning")
+
+
 def needs_attention(item: Item) -> bool:
     """Return whether the collector has anything to decide about the object."""
     meta = item.obj.metadata
@@ -71,12 +106,26 @@ def decide_garbage(
     absent: Collection[str],
     waiting: Collection[str],
     dependents: Sequence[Item],
+    misplaced: Sequence[OwnerReference] = (),
 ) -> Decision:
     """Return what becomes of one object.
 
     absent: uids of owners that do not exist; waiting: uids of owners that are held until their
-    dependents are gone; dependents: the objects that name this one as an owner.
+    dependents are gone; dependents: the objects that name this one as an owner; misplaced: owners
+    known to live in another namespace, which count as absent too.
     """
+    decision = _decide(item, absent=absent, waiting=waiting, dependents=dependents)
+    told = tuple(tell_misplaced(item, owner) for owner in misplaced)
+    return Decision((*told, *decision.actions)) if told else decision
+
+
+def _decide(
+    item: Item,
+    *,
+    absent: Collection[str],
+    waiting: Collection[str],
+    dependents: Sequence[Item],
+) -> Decision:
     meta = item.obj.metadata
     if meta.deletion_timestamp is not None:
         return _finish_deletion(item, dependents)

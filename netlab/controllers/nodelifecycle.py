@@ -4,7 +4,8 @@ Mirrors kube-controller-manager's ``node-lifecycle-controller`` and ``podgc``: a
 has not been renewed for 40 seconds is Unknown, and its pods are no longer ready; taints say what
 keeps pods off a node; pods of a node that does not exist are removed. Pure.
 
-netlab leaves out eviction: pods of a silent node stay bound to it.
+A node that is not ready, or silent, gets each taint twice: NoSchedule keeps new pods off, NoExecute
+makes ``tainteviction`` send the others away when they have put up with it for as long as they do.
 """
 
 from __future__ import annotations
@@ -37,9 +38,21 @@ UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 OURS = {*TAINTS.values(), UNSCHEDULABLE}
 
 
-def decide_node(node: Node, lease: Lease | None, pods: Iterable[Pod], now: datetime) -> Decision:
-    """Return the writes that tell the node's state. pods: those bound to the node."""
+def decide_node(
+    node: Node,
+    lease: Lease | None,
+    pods: Iterable[Pod],
+    now: datetime,
+    *,
+    watching_since: datetime | None = None,
+) -> Decision:
+    """Return the writes that tell the node's state. pods: those bound to the node.
+
+    watching_since: when this controller began to listen; what was silent before is no silence.
+    """
     left_s = _seconds_left(node, lease, now)
+    if watching_since is not None:
+        left_s = max(left_s, GRACE_S - (now - watching_since).total_seconds())
     ready = _ready_condition(node)
     status = ready.status if ready is not None else "False"
     actions: list[Action] = []
@@ -48,7 +61,7 @@ def decide_node(node: Node, lease: Lease | None, pods: Iterable[Pod], now: datet
             actions += _lose(node, now)
             status = "Unknown"
         actions += _unready(pods, now)
-    taints = _taints(node, status)
+    taints = _taints(node, status, now)
     if taints is not None:
         actions.append(taints)
     # while the agent is heard the question comes back when the lease would run out
@@ -94,12 +107,13 @@ def _unready(pods: Iterable[Pod], now: datetime) -> list[Action]:
     ]  # fmt: skip
 
 
-def _taints(node: Node, status: str) -> Patch | None:
+def _taints(node: Node, status: str, now: datetime) -> Patch | None:
     wanted: list[Object] = [
         taint.to_object() for taint in node.spec.taints if taint.key not in OURS
     ]
     if status in TAINTS:
         wanted.append({"key": TAINTS[status], "effect": "NoSchedule"})
+        wanted.append({"key": TAINTS[status], "effect": "NoExecute", "timeAdded": rfc3339(now)})
     if node.spec.unschedulable:
         wanted.append({"key": UNSCHEDULABLE, "effect": "NoSchedule"})
     present = [taint.to_object() for taint in node.spec.taints]

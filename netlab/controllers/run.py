@@ -53,6 +53,7 @@ class ControllerManager:
             wiring.root_cas(caches, ca_pem),
             wiring.namespace_deletion(caches, kinds, client, clock),
             wiring.nodes(caches, clock),
+            wiring.taint_evictions(caches, clock),
             wiring.nodeless_pods(caches, client, clock),
             persistentvolume_wiring.claims(caches, clock),
             persistentvolume_wiring.volumes(caches, clock),

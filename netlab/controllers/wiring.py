@@ -6,7 +6,7 @@ the caches. Keys are (namespace, name) of the object the controller is responsib
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -59,6 +59,7 @@ from netlab.controllers.selection import (
     services_of,
 )
 from netlab.controllers.serviceaccount import DEFAULT_ACCOUNT, decide_service_account
+from netlab.controllers.tainteviction import decide_evictions, no_execute
 from netlab.errors import ApiError, is_not_found
 
 
@@ -306,18 +307,51 @@ def namespace_deletion(
 def nodes(caches: Caches, clock: Clock) -> Reconciler[str]:
     """Return the controller that tells the state of silent nodes."""
     cache, pods, leases = caches.of(NODE), caches.of(POD), caches.of(LEASE)
+    began = clock.now()
 
     def decide(name: str) -> Decision:
         node: Node | None = cache.get("", name)
         if node is None:
             return NOTHING
         bound = pods.by_index(NODE_INDEX, name)
-        return decide_node(node, leases.get(LEASE_NAMESPACE, name), bound, clock.now())
+        lease = leases.get(LEASE_NAMESPACE, name)
+        return decide_node(node, lease, bound, clock.now(), watching_since=began)
 
     def node_keys(old: AnyObject | None, new: AnyObject | None) -> tuple[str, ...]:
         return () if new is None else (new.metadata.name,)
 
     return Reconciler("node-controller", [Source(cache, node_keys)], decide, workers=1)
+
+
+def taint_evictions(caches: Caches, clock: Clock) -> Reconciler[str]:
+    """Return the controller that sends pods away from nodes with NoExecute taints."""
+    cache, pods = caches.of(NODE), caches.of(POD)
+    since: dict[str, Mapping[str, datetime]] = {}
+
+    def decide(name: str) -> Decision:
+        bound = pods.by_index(NODE_INDEX, name)
+        found = decide_evictions(cache.get("", name), bound, since.get(name, {}), clock.now())
+        since[name] = found.since
+        if not found.since:
+            del since[name]
+        return found.decision
+
+    def node_keys(old: Node | None, new: Node | None) -> tuple[str, ...]:
+        shown = new if new is not None else old
+        same = no_execute(old) == no_execute(new)
+        return () if shown is None or same else (shown.metadata.name,)
+
+    def pod_keys(old: Pod | None, new: Pod | None) -> tuple[str, ...]:
+        if new is None or not no_execute(cache.get("", new.spec.node_name)):
+            return ()
+        same = old is not None and (old.spec.node_name, old.spec.tolerations) == (
+            new.spec.node_name,
+            new.spec.tolerations,
+        )
+        return () if same else (new.spec.node_name,)
+
+    sources = [Source(cache, node_keys), Source(pods, pod_keys)]
+    return Reconciler("taint-eviction-controller", sources, decide, workers=1)
 
 
 def nodeless_pods(caches: Caches, client: Client, clock: Clock) -> Reconciler[str]:

@@ -6,7 +6,8 @@ events and the PodScheduled condition that tell it. The decision itself is ``cho
 A bound pod counts as bound at once (``_assumed``), before the watch shows it. A pod that found no
 node waits until a node or storage changes or a pod makes room; a binding that fails is tried again
 after a growing delay. Claims that wait for their first consumer are told of the chosen node, and
-the pod is bound once they are. Pods that name another scheduler are left to it.
+the pod is bound once they are. Pods that name another scheduler are left to it; pods with
+``schedulingGates`` wait until somebody takes these away.
 
 netlab leaves out: preemption, and most of upstream's hints on which change helps which pod.
 """
@@ -246,6 +247,7 @@ def _awaits_node(pod: Pod) -> bool:
         not pod.spec.node_name
         and pod.metadata.deletion_timestamp is None
         and pod.spec.scheduler_name == SCHEDULER_NAME
+        and not pod.spec.scheduling_gates
     )
 
 

@@ -29,6 +29,14 @@ from netlab.api.view import Object
 
 DEFAULT_GRACE_S: Final = 30
 _STREAM_VERBS: Final = ("create", "get")
+_GATED: Final = {
+    "type": "PodScheduled",
+    "status": "False",
+    "lastProbeTime": None,
+    "lastTransitionTime": None,
+    "reason": "SchedulingGated",
+    "message": "Scheduling is blocked due to non-empty scheduling gates",
+}
 
 
 def _defaults(new: Object) -> None:
@@ -40,7 +48,10 @@ def _defaults(new: Object) -> None:
 
 def _prepare_create(pod: Object) -> None:
     """Replace whatever status the client sent by that of a pod nobody has seen yet."""
-    pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod.get("spec") or {})}
+    spec = pod.get("spec") or {}
+    pod["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
+    if spec.get("schedulingGates"):
+        pod["status"]["conditions"] = [dict(_GATED)]
 
 
 def _grace_s(pod: Object, asked: int | None) -> int:

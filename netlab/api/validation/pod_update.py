@@ -2,10 +2,9 @@
 
 Mirrors ``ValidatePodUpdate``, ``ValidatePodEphemeralContainersUpdate`` and ``ValidatePodResize``. A
 pod's spec is fixed once it exists, but for images, the active deadline, added tolerations, a
-negative grace period and scheduling gates; ephemeral containers and amounts of cpu and memory have
+negative grace period and removed scheduling gates; while such gates hold a pod back, what it asks
+of its node may become stricter. Ephemeral containers and amounts of cpu and memory have
 subresources of their own.
-
-netlab leaves out the changes that Kubernetes allows while scheduling gates hold a pod back.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from netlab.api.validation.pod import (
     validate_pod_spec,
     validate_tolerations,
 )
+from netlab.api.validation.pod_gated import validate_gated_change, with_placement_of
 from netlab.api.view import Object
 
 _MAX_INT32: Final = 2**31 - 1
@@ -45,6 +45,10 @@ def validate_pod_update(old: Object, new: Object) -> list[FieldError]:
     errors += _validate_images(after)
     errors += _validate_deadline(before, after)
     errors += _validate_added_tolerations(before, after)
+    errors += _validate_removed_gates(before, after)
+    if before.get("schedulingGates"):
+        errors += validate_gated_change(before, after)
+        after = with_placement_of(before, after)
     if _comparable(before, before) != _comparable(after, before):
         errors.append(forbidden_field("spec", POD_UPDATE_MESSAGE))
     return errors
@@ -98,6 +102,20 @@ def _validate_added_tolerations(
         detail = "existing toleration can not be modified except its tolerationSeconds"
         return [forbidden_field(path, detail)]
     return validate_tolerations(new, path)
+
+
+def _validate_removed_gates(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> list[FieldError]:
+    known = {gate.get("name") for gate in before.get("schedulingGates") or ()}
+    return [
+        forbidden_field(
+            f"spec.schedulingGates[{index}].name",
+            f"only deletion is allowed, but found new scheduling gate '{gate.get('name') or ''}'",
+        )
+        for index, gate in enumerate(after.get("schedulingGates") or ())
+        if gate.get("name") not in known
+    ]
 
 
 def _without_seconds(toleration: Mapping[str, Any]) -> Object:

@@ -116,6 +116,8 @@ def bind(pod: Object, binding: Object, now: str) -> Object:
         raise _binding_conflict(
             name, f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"'
         )
+    if pod["spec"].get("schedulingGates"):
+        raise _binding_conflict(name, f"pod {name} has non-empty .spec.schedulingGates")
     annotations = (binding.get("metadata") or {}).get("annotations") or {}
     bound = {**pod, "metadata": dict(pod["metadata"]), "spec": {**pod["spec"], "nodeName": node}}
     if annotations:

@@ -64,7 +64,6 @@ def test_fields_without_effect_are_named_with_their_path():
                 "runtimeClassName": "gvisor",
                 "overhead": {"cpu": "1"},
                 "resourceClaims": [{"name": "gpu"}],
-                "schedulingGates": [{"name": "a/b"}],
             }.items()
         ),
         pytest.param(
@@ -78,12 +77,6 @@ def test_fields_without_effect_are_named_with_their_path():
             {"containers": [{**CONTAINER, "resources": {"claims": [{"name": "gpu"}]}}]},
             "spec.containers[0].resources.claims",
             id="a device",
-        ),
-        pytest.param(
-            POD,
-            {"tolerations": [{"key": "a", "effect": "NoExecute", "tolerationSeconds": 5}]},
-            "spec.tolerations[0].tolerationSeconds",
-            id="a toleration that shall end",
         ),
         pytest.param(
             SERVICE,

@@ -53,13 +53,20 @@ def test_a_silent_node_is_unknown_and_its_pods_not_ready() -> None:
     assert ready.patch["status"]["conditions"][0]["reason"] == "NodeStatusUnknown"
     assert note.message == "Node node0 status is now: NodeNotReady"  # type: ignore[union-attr]
     assert pod.patch["status"]["conditions"][0]["status"] == "False"  # type: ignore[union-attr]
+    key = "node.kubernetes.io/unreachable"
     assert taint.patch["spec"]["taints"] == [  # type: ignore[union-attr]
-        {"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"}
+        {"key": key, "effect": "NoSchedule"},
+        {"key": key, "effect": "NoExecute", "timeAdded": "2026-01-01T12:00:00Z"},
     ]
 
 
 def test_nothing_is_said_twice() -> None:
-    taints = [{"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"}]
+    key = "node.kubernetes.io/unreachable"
+    since = "2026-01-01T11:00:00Z"
+    taints = [
+        {"key": key, "effect": "NoSchedule"},
+        {"key": key, "effect": "NoExecute", "timeAdded": since},
+    ]
     assert decide_node(node("Unknown", taints=taints), lease(41), [], NOW).actions == ()
 
 
@@ -72,6 +79,21 @@ def test_taints_follow_the_state_and_others_are_kept() -> None:
         own,
         {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"},
     ]
+
+
+def test_what_was_silent_before_anybody_listened_is_no_silence() -> None:
+    began = NOW - timedelta(seconds=10)
+    decision = decide_node(node(), lease(3600), [READY_POD], NOW, watching_since=began)
+    assert decision.actions == ()
+    assert decision.requeue_after_s == 30
+
+
+def test_taints_of_others_keep_their_time() -> None:
+    added = "2026-01-01T10:00:00Z"
+    own = {"key": "dedicated", "effect": "NoExecute", "timeAdded": added}
+    (patch,) = decide_node(node(taints=[own], unschedulable=True), lease(1), [], NOW).actions
+    assert isinstance(patch, Patch)
+    assert patch.patch["spec"]["taints"][0] == own
 
 
 def namespace(**status: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from netlab.api.kinds import DEPLOYMENT, EVENT, NAMESPACE, POD, SERVICE, Kind, builtin_catalog
 from netlab.store.records import Key
-from tests.unit.scheduler.conftest import eventually, node
+from tests.support.control_plane import eventually, node
 
 KINDS = builtin_catalog().stored()
 
