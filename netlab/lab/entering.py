@@ -29,7 +29,9 @@ def node_argv(config: LabConfig) -> list[str]:
     script = (
         'hostname "$0" && mount --make-rprivate / && mount -t sysfs sysfs /sys'
         " && for file in resolv.conf nsswitch.conf hosts; do"
-        ' mount --bind "$1/$file" "/etc/$file" || exit 1; done; shift; exec "$@"'
+        # where the machine lacks one of them, nothing hides what the node should see
+        ' [ ! -e "/etc/$file" ] || mount --bind "$1/$file" "/etc/$file" || exit 1; done'
+        '; shift; exec "$@"'
     )
     return [
         *("env", f"KUBECONFIG={config.state_dir / 'admin.kubeconfig'}"),

@@ -50,25 +50,43 @@ kernel_modules() {
   done
 }
 
+vagrant() {
+  # The Vagrantfile's own provisioning, on a machine that has its address, as the box would.
+  mkdir -p /vagrant
+  tar -xf /dev/vdb -C /vagrant
+  ip link add eth1 type dummy && ip address add 10.100.199.200/24 dev eth1 && ip link set eth1 up
+  sed -n '/<<~SCRIPT/,/^ *SCRIPT/{//!p}' Vagrantfile | bash &&
+    netlab up --name vagrant &&
+    ! ip -brief link show netlab0 2>/dev/null &&
+    netlab get nodes -o wide | grep 10.100.199.200 &&
+    netlab down --name vagrant
+  local code=$?
+  ip link del eth1
+  return $code
+}
+
 core() {
   step "what machine this is" machine
   only_runtime crun
-  step "crun: rights" tests tests/system/test_runtime_rights.py tests/e2e/test_pod_rights.py
-  step "crun: a lab's life and teardown" tests tests/e2e/test_life.py
+  step "crun: rights" tests tests/system/test_runtime_rights.py
+  step "a lab in the machine's own network, systemd, teardown" tests tests/vm
 }
 
 whole() {
   step "what machine this is" machine
   step "kernel modules" kernel_modules
   only_runtime crun
-  step "crun, iptables-nft: the demo" ./lab demo
-  step "crun, iptables-nft: runtime, cgroups, rights" tests tests/system/test_runtime*.py tests/system/test_attach.py
-  step "crun, iptables-nft: pods and streams" tests tests/e2e/test_pod_rights.py tests/e2e/test_pod_streams.py tests/e2e/test_life.py tests/e2e/test_host_mode.py
+  step "a lab in the machine's own network, systemd, teardown" tests tests/vm
+  step "the demo" ./lab demo
+  step "what the Vagrantfile does" vagrant
+  step "crun: containers" tests tests/system/test_runtime*.py tests/system/test_attach.py
+  step "crun: pods, streams, teardown" tests tests/e2e/test_pod_rights.py tests/e2e/test_pod_streams.py tests/e2e/test_life.py
   only_runtime runc
-  step "runc: runtime, cgroups, rights" tests tests/system/test_runtime.py tests/system/test_runtime_bounds.py tests/system/test_runtime_rights.py
+  step "runc: containers" tests tests/system/test_runtime*.py
+  step "runc: the demo" ./lab demo
   only_runtime crun
   iptables_variant legacy
-  step "iptables-legacy: rules" tests tests/system/test_net.py tests/system/test_proxy.py tests/e2e/test_host_mode.py
+  step "iptables-legacy: rules, a lab in the machine's own network" tests tests/system/test_net.py tests/system/test_proxy.py tests/vm/test_machine.py
 }
 
 case "${1:-}" in
