@@ -16,9 +16,11 @@ def _output(*argv: str) -> str:
 def host_state() -> dict[str, list[str]]:
     """Links, routes, rules, namespaces and sysctls of the host's own network namespace."""
     rules = re.sub(r"\[\d+:\d+\]", "", _output("iptables-save"))
+    # all tables mean both families, and IPv6 routes run out
+    routes = re.sub(r" expires \d+sec", "", _output("ip", "route", "show", "table", "all"))
     return {
         "links": sorted(re.findall(r"^\d+: ([^:@]+)", _output("ip", "-o", "link"), re.M)),
-        "routes": sorted(_output("ip", "route", "show", "table", "all").splitlines()),
+        "routes": sorted(routes.splitlines()),
         "rules": [line for line in rules.splitlines() if not line.startswith("#")],
         "sysctls": [Path("/proc/sys", *name.split(".")).read_text() for name in SYSCTLS],
     }

@@ -16,7 +16,8 @@ step() {
   times+=("$(printf '%5d s  %s' $((SECONDS - begun)) "$name")")
 }
 
-tests() { .venv/bin/python -m pytest -p no:cacheprovider -n 2 --dist loadfile --timeout 600 --durations 10 -rfE "$@"; }
+tests() { .venv/bin/python -m pytest -p no:cacheprovider --timeout 600 --durations 10 -rfE "$@"; }
+two_at_a_time() { tests -n 2 --dist loadfile "$@"; }
 
 only_runtime() {
   # $1: the OCI runtime that this machine has from here on.
@@ -68,7 +69,7 @@ vagrant() {
 core() {
   step "what machine this is" machine
   only_runtime crun
-  step "crun: rights" tests tests/system/test_runtime_rights.py
+  step "crun: rights" two_at_a_time --dist load tests/system/test_runtime_rights.py
   step "a lab in the machine's own network, systemd, teardown" tests tests/vm
 }
 
@@ -79,14 +80,15 @@ whole() {
   step "a lab in the machine's own network, systemd, teardown" tests tests/vm
   step "the demo" ./lab demo
   step "what the Vagrantfile does" vagrant
-  step "crun: containers" tests tests/system/test_runtime*.py tests/system/test_attach.py
-  step "crun: pods, streams, teardown" tests tests/e2e/test_pod_rights.py tests/e2e/test_pod_streams.py tests/e2e/test_life.py
+  step "crun: containers" two_at_a_time tests/system/test_runtime*.py tests/system/test_attach.py
+  step "crun: pods, streams, teardown" two_at_a_time tests/e2e/test_pod_rights.py tests/e2e/test_pod_streams.py tests/e2e/test_life.py
   only_runtime runc
-  step "runc: containers" tests tests/system/test_runtime*.py
+  step "runc: containers" two_at_a_time tests/system/test_runtime*.py
   step "runc: the demo" ./lab demo
   only_runtime crun
   iptables_variant legacy
-  step "iptables-legacy: rules, a lab in the machine's own network" tests tests/system/test_net.py tests/system/test_proxy.py tests/vm/test_machine.py
+  step "iptables-legacy: rules" two_at_a_time tests/system/test_net.py tests/system/test_proxy.py
+  step "iptables-legacy: a lab in the machine's own network" tests tests/vm
 }
 
 case "${1:-}" in
