@@ -35,7 +35,7 @@ from netlab.lab.labs import (
     ports_taken,
     save_config,
 )
-from netlab.lab.machine_before import note_machine
+from netlab.lab.netns_mount import note_netns_folder
 from netlab.lab.preflight import Finding, check_host, check_root
 from netlab.lab.process import is_locked, running_daemon, runs_elsewhere
 from netlab.lab.progress import Report, read_reports
@@ -87,7 +87,7 @@ def start_lab(wanted: LabConfig, *, port_chosen: bool, tell: Tell) -> Started:
         # the routes of a lab that is up are the lab's own
         _stop_at_failure(f for f in findings if not (known and f.subject == "addresses"))
         make_folders(config)
-        note_machine(config.name)
+        note_netns_folder(config.name)
         if known is None:
             save_config(config)
     if is_locked(config.name):

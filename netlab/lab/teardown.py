@@ -19,7 +19,7 @@ from netlab.kubelet.folders import NodeFolders
 from netlab.kubelet.volumes.removal import unmount_volumes
 from netlab.lab.labs import host_ledger, one_at_a_time
 from netlab.lab.ledger import Ledger
-from netlab.lab.machine_before import give_back_machine
+from netlab.lab.netns_mount import give_back_netns_folder
 from netlab.lab.process import lock_path, no_daemon, stop_daemon
 from netlab.lab.units import forget_boot, forget_pods
 from netlab.net.host import NetworkHost
@@ -135,7 +135,7 @@ def _remove_folders(config: LabConfig) -> None:
     lock_path(config.name).unlink(missing_ok=True)
     forget_pods(config.name)
     with one_at_a_time():
-        give_back_machine()
+        give_back_netns_folder()
     for parent in (RUN_ROOT, STATE_ROOT / "labs"):
         with contextlib.suppress(OSError):
             parent.rmdir()

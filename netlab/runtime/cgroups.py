@@ -23,7 +23,6 @@ from netlab.errors import ContainerError
 # after this long sits a process in uninterruptible sleep.
 _EMPTY_TIMEOUT_S = 5.0
 _POLL_S = 0.002
-_SWITCH = "cgroup.subtree_control"
 # Then what keeps killed processes from running, and so from ending, is taken away.
 _UNHINDERED_AFTER_S = 0.1
 _FREE: Mapping[str, str] = {
@@ -189,34 +188,6 @@ def remove_parent_if_empty(hierarchies: Sequence[Hierarchy], group: str) -> None
     for hierarchy in hierarchies:
         with contextlib.suppress(OSError):
             _folder(hierarchy, group).rmdir()
-
-
-def enabled_controllers(hierarchies: Sequence[Hierarchy]) -> dict[Path, frozenset[str]]:
-    """Return what the groups right below the root are bounded by, by the root's folder.
-
-    Only cgroup v2 has the switch; in v1 and hybrid hosts there is none, or it switches nothing.
-    """
-    found = {}
-    for hierarchy in hierarchies:
-        with contextlib.suppress(OSError):
-            if not hierarchy.names:
-                switch = hierarchy.mount_point / _SWITCH
-                found[hierarchy.mount_point] = frozenset(switch.read_text().split())
-    return found
-
-
-def disable_controllers(root: Path, *, but: frozenset[str]) -> None:
-    """Switch off what is switched on in a root beyond ``but`` and used by no group below.
-
-    Raises: ContainerError.
-    """
-    switch = root / _SWITCH
-    try:
-        used = {word for child in root.glob(f"*/{_SWITCH}") for word in child.read_text().split()}
-        for controller in sorted(set(switch.read_text().split()) - but - used):
-            switch.write_text(f"-{controller}")
-    except OSError as error:
-        raise ContainerError(f"cgroup {switch}: {error.strerror}") from error
 
 
 def _folder(hierarchy: Hierarchy, group: str) -> Path:

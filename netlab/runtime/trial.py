@@ -1,6 +1,7 @@
 """Which OCI runtime works on this machine, tried without a lab: for ``netlab doctor``.
 
-What it makes lies in a folder and a control group of its own and is gone afterwards. Synchronous; not for a running event loop.
+What it makes lies in a folder and a control group of its own and is gone afterwards. Synchronous;
+not for a running event loop.
 """
 
 from __future__ import annotations
