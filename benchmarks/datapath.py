@@ -89,13 +89,12 @@ async def make_pods(stack: contextlib.AsyncExitStack) -> tuple[Path, Path]:
     host = NetworkHost(node)
     network = PodNetwork(
         host,
-        pod_cidr=IPv4Network("10.244.0.0/24"),
         cluster_cidr=CLUSTER,
         service_cidr=IPv4Network("10.96.0.0/12"),
         state_dir=Path(folder),
     )
     stack.callback(host.close)
-    await network.setup()
+    await network.setup(IPv4Network("10.244.0.0/24"))
     pods = [await make_netns(stack, name) for name in ("client", "server")]
     for pod in pods:
         address = await network.add(

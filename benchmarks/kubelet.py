@@ -20,7 +20,7 @@ from pathlib import Path
 import uvloop
 
 import netlab.config
-from netlab.api.kinds import CONFIG_MAP, POD, SERVICE_ACCOUNT
+from netlab.api.kinds import CONFIG_MAP, NODE, POD, SERVICE_ACCOUNT
 from netlab.apiserver.assembly import assemble
 from netlab.apiserver.auth.pki import ensure_pki
 from netlab.apiserver.bootstrap import ensure_system_objects
@@ -83,7 +83,6 @@ async def _lab(
     pki = ensure_pki(config.state_dir / "pki", config, datetime.now(UTC))
     network = PodNetwork(
         NetworkHost(config.netns),
-        pod_cidr=config.node_pod_cidr,
         cluster_cidr=config.pod_cidr,
         service_cidr=config.service_cidr,
         state_dir=config.state_dir / "cni",
@@ -95,6 +94,9 @@ async def _lab(
         await client.create(SERVICE_ACCOUNT, "default", {"metadata": {"name": "default"}})
         ca = {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": "x"}}
         await client.create(CONFIG_MAP, "default", ca)
+        # nobody else gives the node its range here
+        own = {"podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24"]}
+        await client.create(NODE, None, {"metadata": {"name": config.node_name}, "spec": own})
         informers = SharedInformers(client, clock)
         kubelet = Kubelet(
             client=client,
@@ -103,8 +105,7 @@ async def _lab(
             network=network,
             netns=netns,
             clock=clock,
-            config=config,
-            node_name=config.node_name,
+            config=config.node(),
         )
         informing = asyncio.create_task(informers.run())
         task = asyncio.create_task(kubelet.run())

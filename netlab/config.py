@@ -1,7 +1,8 @@
-"""What one lab is: its name, addresses, ports and folders.
+"""What one lab is, and what one node of it is: names, addresses, ports and folders.
 
-The values of ``netlab up``'s flags, checked once and written to ``<state_dir>/config.json``, from
-which the daemon and ``netlab down`` read them again.
+``LabConfig`` holds the values of ``netlab up``'s flags, checked once and written to
+``<state_dir>/config.json``, from which the daemon and ``netlab down`` read them again.
+``NodeConfig`` is the part of it that a node agent needs, wherever it runs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from netlab.errors import UsageError
 STATE_ROOT = Path("/var/lib/netlab")
 RUN_ROOT = Path("/run/netlab")
 DEFAULT_NAME = "netlab"
+RESOLVED_CONF = Path("/run/systemd/resolve/resolv.conf")
 
 
 class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,13 +44,6 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
     def node_ip(self) -> IPv4Address:
         """The node's address."""
         return self.node_address.ip
-
-    @property
-    def node_pod_cidr(self) -> IPv4Network:
-        """Node 0's part of the pod range: its first /24, or all of a smaller range."""
-        if self.pod_cidr.prefixlen >= 24:
-            return self.pod_cidr
-        return next(self.pod_cidr.subnets(new_prefix=24))
 
     @property
     def kubernetes_service_ip(self) -> IPv4Address:
@@ -81,6 +76,17 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
         return (self.node_etc if self.sandbox else Path("/etc")) / "hosts"
 
     @property
+    def node_resolv_conf(self) -> Path:
+        """The node's resolv.conf, which pods with dnsPolicy Default are given.
+
+        Where systemd-resolved listens on loopback, a pod would ask itself; its own file has the
+        real resolvers, and kubeadm points the kubelet at it too.
+        """
+        if self.sandbox:
+            return self.node_etc / "resolv.conf"
+        return RESOLVED_CONF if RESOLVED_CONF.exists() else Path("/etc/resolv.conf")
+
+    @property
     def context(self) -> str:
         """The kubeconfig context: ``netlab``, or ``netlab-NAME``."""
         return DEFAULT_NAME if self.name == DEFAULT_NAME else f"{DEFAULT_NAME}-{self.name}"
@@ -94,6 +100,80 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
     def netns(self) -> Path | None:
         """Path of the node's network namespace; None means the host's own."""
         return Path("/run/netns") / self.netns_name if self.sandbox else None
+
+    def node(self) -> NodeConfig:
+        """Return what node 0's agent has to know."""
+        return NodeConfig(
+            lab=self.name,
+            name=self.node_name,
+            address=self.node_address,
+            netns=str(self.netns) if self.netns else "",
+            pods_prefix=f"{self.netns_name}_",
+            cluster_cidr=self.pod_cidr,
+            service_cidr=self.service_cidr,
+            cluster_domain=self.cluster_domain,
+            dns_ip=self.dns_service_ip,
+            state_dir=self.state_dir,
+            run_dir=self.run_dir,
+            hosts_file=self.hosts_file,
+            resolv_conf=self.node_resolv_conf,
+            sandbox=self.sandbox,
+            registries=self.registries,
+        )
+
+
+class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the agent, the proxy and the pod network of one node have to know.
+
+    lab: whose control groups the pods are in. netns: path of the node's network namespace, "" for
+    the process's own. pods_prefix: how the names of its pods' namespaces begin. cluster_cidr: the
+    pods of all nodes; this node's part of it stands in its Node object. dns_ip: the ClusterIP of
+    the cluster's DNS. sandbox: the node is cut off from the machine's network. kubelet_port: where
+    the kubelet listens at the node's address.
+    """
+
+    lab: str
+    name: str
+    address: IPv4Interface
+    netns: str = ""
+    pods_prefix: str
+    cluster_cidr: IPv4Network
+    service_cidr: IPv4Network
+    cluster_domain: str = "cluster.local"
+    dns_ip: IPv4Address
+    state_dir: Path
+    run_dir: Path
+    hosts_file: Path = Path("/etc/hosts")
+    resolv_conf: Path = Path("/etc/resolv.conf")
+    sandbox: bool = False
+    registries: Literal["any", "loopback"] = "any"
+    kubelet_port: int = 10250
+
+    @property
+    def ip(self) -> IPv4Address:
+        """The node's address."""
+        return self.address.ip
+
+    @property
+    def netns_path(self) -> Path | None:
+        """Path of the node's network namespace; None means the process's own."""
+        return Path(self.netns) if self.netns else None
+
+
+def encode_node_config(config: NodeConfig) -> bytes:
+    """Return the config as JSON."""
+    return msgspec.json.encode(config, enc_hook=_encode)
+
+
+def decode_node_config(data: bytes) -> NodeConfig:
+    """Return the config that ``encode_node_config`` wrote.
+
+    Raises: UsageError when the text is not such a config.
+    """
+    try:
+        return msgspec.json.decode(data, type=NodeConfig, dec_hook=_decode)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise UsageError(f"node config: {error}") from error
 
 
 def _encode(value: object) -> str:

@@ -56,7 +56,7 @@ from netlab.net import netns
 from netlab.net.host import NetworkHost
 from netlab.net.link_state import Wanted
 from netlab.net.netns import open_socket
-from netlab.nodes.machine import node_resolv_conf, prepare_node
+from netlab.nodes.machine import prepare_node
 from netlab.proxy.agent import ProxyAgent
 from netlab.runtime.engine import OciRuntime
 from netlab.runtime.image_store.registry import RegistryRules
@@ -221,7 +221,6 @@ class Daemon:
         host.links.want("node", lambda: node_links)
         network = PodNetwork(
             host,
-            pod_cidr=config.node_pod_cidr,
             cluster_cidr=config.pod_cidr,
             service_cidr=config.service_cidr,
             state_dir=config.state_dir / "cni",
@@ -240,10 +239,7 @@ class Daemon:
             network=network,
             netns=netns,
             clock=clock,
-            config=config,
-            node_name=config.node_name,
-            pod_cidr=config.node_pod_cidr,
-            resolv_conf=node_resolv_conf(config),
+            config=config.node(),
         )
         proxy = ProxyAgent(
             informers,
@@ -258,6 +254,7 @@ class Daemon:
             informers,
             clock,
             ca_pem=pki.ca_pem.decode(),
+            cluster_cidr=config.pod_cidr,
             catalog=plane.registry.catalog,
         )
         scheduler = Scheduler(_client(plane, "kube-scheduler"), informers, clock)
@@ -265,7 +262,7 @@ class Daemon:
             client=_client(plane, "local-path-provisioner"),
             informers=informers,
             clock=clock,
-            folder=NodeFolders.of_lab(config).persistent,
+            folder=NodeFolders.of(config.node()).persistent,
             node_name=config.node_name,
         )
         return Components(

@@ -76,6 +76,15 @@ class PodAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class _Range:
+    """The node's part of the pods' range, the bridge's address in it, and who has the others."""
+
+    network: IPv4Network
+    gateway: IPv4Address
+    pool: AddressPool
+
+
+@dataclass(frozen=True, slots=True)
 class _Connected:
     """A pod that is kept; number: by which the node's namespace knows the pod's, None unknown."""
 
@@ -87,18 +96,16 @@ class _Connected:
 class PodNetwork:
     """The pod network of one node.
 
-    host: the node's namespace; pod_cidr: this node's range, of which the first address is the
-    bridge's; cluster_cidr: all nodes' pods, which must not meet service_cidr; keep_source: further
-    ranges that see pods' own addresses because they know a way back (not the Services': their
-    packets are translated before they leave, and the usual range 10.96.0.0/12 holds the usual nodes
-    10.100.199.0/24). state_dir: where addresses are remembered.
+    host: the node's namespace; cluster_cidr: all nodes' pods, which must not meet service_cidr;
+    keep_source: further ranges that see pods' own addresses because they know a way back (not the
+    Services': their packets are translated before they leave, and the usual range 10.96.0.0/12
+    holds the usual nodes 10.100.199.0/24). state_dir: where addresses are remembered.
     """
 
     def __init__(
         self,
         host: NetworkHost,
         *,
-        pod_cidr: IPv4Network,
         cluster_cidr: IPv4Network,
         service_cidr: IPv4Network,
         state_dir: Path,
@@ -111,10 +118,9 @@ class PodNetwork:
         self._host = host
         self._netns = host.netns
         self._bridge = bridge
-        self._network = pod_cidr
-        self._gateway = pod_cidr[1]
+        self._range: _Range | None = None
         self._mtu_bytes = mtu_bytes
-        self._pool = AddressPool(state_dir / "ipam" / bridge, pod_cidr)
+        self._leases = state_dir / "ipam" / bridge
         self._iptables = host.iptables
         self._rules = render_pod_rules(cluster_cidr, keep_source)
         records = PortRecords(state_dir / "hostports" / bridge)
@@ -127,15 +133,26 @@ class PodNetwork:
 
     @property
     def gateway(self) -> IPv4Address:
-        """The bridge's address: every pod's way out."""
-        return self._gateway
+        """The bridge's address: every pod's way out.
+
+        Raises: NetworkError before ``setup``.
+        """
+        return self._given.gateway
+
+    @property
+    def _given(self) -> _Range:
+        if self._range is None:
+            raise NetworkError("the pod network is not set up yet")
+        return self._range
 
     def rule_set(self) -> RuleSet:
         """Return the network's own rules, each with its origin."""
         return merge_rule_sets(self._port_maps.rule_set(), self._rules)
 
-    async def setup(self) -> None:
+    async def setup(self, pod_cidr: IPv4Network) -> None:
         """Have the bridge, the kernel parameters and the rules. Idempotent.
+
+        pod_cidr: this node's range, of which the first address is the bridge's.
 
         Raises: HostError when the kernel lacks br_netfilter; NetworkError.
         """
@@ -144,8 +161,9 @@ class PodNetwork:
                 "br_netfilter is missing: pods on one node would not reach each other through "
                 "Services; run: modprobe br_netfilter"
             )
+        self._range = _Range(pod_cidr, pod_cidr[1], AddressPool(self._leases, pod_cidr))
         await self._host.sysctls.want(SYSCTLS)
-        bridge = node_links(self._bridge, self._interface(self._gateway), self._mtu_bytes, ())
+        bridge = node_links(self._bridge, self._interface(self._given.gateway), self._mtu_bytes, ())
         faults = await call_links(self._netns, lambda links: links.mend(bridge))
         broken = [fault.text for fault in faults if not fault.requests]
         if broken:
@@ -154,14 +172,14 @@ class PodNetwork:
         await self.ensure_rules()
 
     def _wanted(self) -> Wanted:
-        gateway = self._interface(self._gateway)
+        gateway = self._interface(self._given.gateway)
         return node_links(self._bridge, gateway, self._mtu_bytes, self._connected)
 
     def _interface(self, address: IPv4Address) -> IPv4Interface:
-        return IPv4Interface((address, self._network.prefixlen))
+        return IPv4Interface((address, self._given.network.prefixlen))
 
     def _pod_wanted(self, address: IPv4Address) -> Wanted:
-        return pod_links(self._interface(address), self._gateway, self._mtu_bytes)
+        return pod_links(self._interface(address), self._given.gateway, self._mtu_bytes)
 
     async def add(
         self,
@@ -179,8 +197,8 @@ class PodNetwork:
         Raises: AddressPoolError when no address is left; NetworkError, after undoing what this
         call did (an address the container had before stays its own).
         """
-        had_address = await asyncio.to_thread(self._pool.lookup, container_id) is not None
-        address = await asyncio.to_thread(self._pool.allocate, container_id)
+        had_address = await asyncio.to_thread(self._given.pool.lookup, container_id) is not None
+        address = await asyncio.to_thread(self._given.pool.allocate, container_id)
         try:
             if had_address:
                 async with self._mending:
@@ -197,7 +215,7 @@ class PodNetwork:
             if isinstance(error, NetworkError):
                 raise NetworkError(f"pod {namespace}/{name}: {error}") from error
             raise
-        return PodAddress(address, self._gateway, veth_name(container_id))
+        return PodAddress(address, self._given.gateway, veth_name(container_id))
 
     async def _connect(self, container_id: str, pod_netns: Path, address: IPv4Address) -> None:
         veth = veth_name(container_id)
@@ -214,7 +232,7 @@ class PodNetwork:
             return links.netns_id(pod_netns)
 
         def configure(links: Links) -> None:
-            links.configure_pod(POD_LINK, self._interface(address), self._gateway)
+            links.configure_pod(POD_LINK, self._interface(address), self._given.gateway)
 
         number = await call_links(self._netns, create)
         await call_links(pod_netns, configure)
@@ -246,7 +264,7 @@ class PodNetwork:
             if not keep_address:
                 self._connected.pop(container_id, None)
                 await call_links(self._netns, lambda links: links.remove_link(veth))
-                await asyncio.to_thread(self._pool.release, container_id)
+                await asyncio.to_thread(self._given.pool.release, container_id)
         except NetlabError as error:
             log.warning("undo network of container %s: %s", container_id, error)
 
@@ -262,7 +280,7 @@ class PodNetwork:
         await self._port_maps.remove(container_id)
         await call_links(self._netns, lambda links: links.remove_link(veth))
         # after the link: an address is free only when nothing answers to it
-        await asyncio.to_thread(self._pool.release, container_id)
+        await asyncio.to_thread(self._given.pool.release, container_id)
 
     async def check(self, *, container_id: str, pod_netns: Path) -> list[str]:
         """Return what is broken, in words; an empty list when the pod's network is whole.
@@ -275,12 +293,14 @@ class PodNetwork:
         return problems + await self._port_maps.check(container_id)
 
     async def _link_problems(self, container_id: str, pod_netns: Path) -> list[str]:
-        address = await asyncio.to_thread(self._pool.lookup, container_id)
+        address = await asyncio.to_thread(self._given.pool.lookup, container_id)
         if address is None:
             return [f"container {container_id} has no address"]
         if not is_netns(pod_netns):
             return [f"network namespace {pod_netns} is gone"]
-        bridge = node_links(self._bridge, self._interface(self._gateway), self._mtu_bytes, ()).links
+        bridge = node_links(
+            self._bridge, self._interface(self._given.gateway), self._mtu_bytes, ()
+        ).links
         port = node_port(self._bridge, self._mtu_bytes, container_id)
         on_node = Wanted(ON_NODE, (*bridge, port))
 
@@ -328,7 +348,7 @@ class PodNetwork:
 
     async def addresses(self) -> dict[IPv4Address, str]:
         """Return the container id by address, of all pods that have one."""
-        return await asyncio.to_thread(self._pool.claims)
+        return await asyncio.to_thread(self._given.pool.claims)
 
     async def ensure_rules(self) -> bool:
         """Have the masquerade, forward and host port rules; return whether something was missing.

@@ -8,6 +8,7 @@ one that does not exist.
 from __future__ import annotations
 
 import asyncio
+from ipaddress import IPv4Network
 from typing import Any
 
 from netlab.api.catalog import Catalog
@@ -27,8 +28,9 @@ from netlab.controllers.loop import Executor, Loop, Reconciler
 class ControllerManager:
     """Runs the controllers. ca_pem: the certificates that pods trust for the API server.
 
-    informers: somebody else runs them. catalog: the kinds to look after, None for Kubernetes' own.
-    ``synced`` is set when every controller works.
+    cluster_cidr: the pods of all nodes, of which each node gets a part. informers: somebody else
+    runs them. catalog: the kinds to look after, None for Kubernetes' own. ``synced`` is set when
+    every controller works.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class ControllerManager:
         clock: Clock,
         *,
         ca_pem: str,
+        cluster_cidr: IPv4Network,
         catalog: Catalog | None = None,
     ) -> None:
         self._clock = clock
@@ -54,6 +57,7 @@ class ControllerManager:
             wiring.namespace_deletion(caches, kinds, client, clock),
             wiring.nodes(caches, clock),
             wiring.taint_evictions(caches, clock),
+            wiring.node_ranges(caches, cluster_cidr),
             wiring.nodeless_pods(caches, client, clock),
             persistentvolume_wiring.claims(caches, clock),
             persistentvolume_wiring.volumes(caches, clock),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from ipaddress import IPv4Network
 from typing import Any
 
 from netlab.api.apps import Deployment, ReplicaSet
@@ -41,6 +42,7 @@ from netlab.controllers.endpoints import decide_endpoints
 from netlab.controllers.endpointslice import decide_endpoint_slices
 from netlab.controllers.loop import Reconciler, Source
 from netlab.controllers.namespace import decide_namespace
+from netlab.controllers.nodeipam import decide_range
 from netlab.controllers.nodelifecycle import (
     LEASE_NAMESPACE,
     decide_node,
@@ -352,6 +354,24 @@ def taint_evictions(caches: Caches, clock: Clock) -> Reconciler[str]:
 
     sources = [Source(cache, node_keys), Source(pods, pod_keys)]
     return Reconciler("taint-eviction-controller", sources, decide, workers=1)
+
+
+def node_ranges(caches: Caches, cluster_cidr: IPv4Network) -> Reconciler[str]:
+    """Return the controller that gives each node its part of the pods' range."""
+    cache = caches.of(NODE)
+
+    def decide(name: str) -> Decision:
+        node: Node | None = cache.get("", name)
+        if node is None:
+            return NOTHING
+        others = [other for other in cache.list() if other.metadata.name != name]
+        return decide_range(node, others, cluster_cidr)
+
+    def rangeless(old: AnyObject | None, new: Node | None) -> tuple[str, ...]:
+        return () if new is None or new.spec.pod_cidr else (new.metadata.name,)
+
+    # one after the other: two at once would be given the same range
+    return Reconciler("cidrAllocator", [Source(cache, rangeless)], decide, workers=1)
 
 
 def nodeless_pods(caches: Caches, client: Client, clock: Clock) -> Reconciler[str]:

@@ -18,8 +18,6 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping
-from ipaddress import IPv4Network
-from pathlib import Path
 
 from netlab.api.kinds import NODE, POD, SERVICE
 from netlab.api.pods import Pod
@@ -28,7 +26,7 @@ from netlab.client.events import EventRecorder
 from netlab.client.informers import SharedInformers
 from netlab.client.interface import Client
 from netlab.clock import Clock
-from netlab.config import LabConfig
+from netlab.config import NodeConfig
 from netlab.errors import NetlabError
 from netlab.kubelet.admission import refuse
 from netlab.kubelet.folders import NodeFolders
@@ -70,8 +68,7 @@ class Kubelet:
 
     informers: those of the process; somebody else runs them. network: the node's pod network; its
     ``setup`` is called here. netns: creates and removes named network namespaces (``net.netns``).
-    pod_cidr: written into the Node when it is registered. labels: added to the Node's own.
-    resolv_conf: the node's resolver settings.
+    labels: added to the Node's own.
 
     ``ready`` is set as long as the node is Ready; ``connection`` serves logs and exec.
     """
@@ -85,12 +82,10 @@ class Kubelet:
         network: PodNetwork,
         netns: NetnsTable,
         clock: Clock,
-        config: LabConfig,
-        node_name: str,
-        pod_cidr: IPv4Network | None = None,
+        config: NodeConfig,
         labels: Mapping[str, str] | None = None,
-        resolv_conf: Path = Path("/etc/resolv.conf"),
     ) -> None:
+        node_name = config.name
         events = EventRecorder(client, clock, component="kubelet", host=node_name)
         self._parts = NodeParts(
             client=client,
@@ -99,19 +94,17 @@ class Kubelet:
             netns=netns,
             clock=clock,
             config=config,
-            node_name=node_name,
             events=events,
             services=informers.of(SERVICE),
-            folders=NodeFolders.of_lab(config),
+            folders=NodeFolders.of(config),
             inventory=Inventory(runtime),
-            etc=NodeEtc(resolv_conf, config.hosts_file, sandbox=config.sandbox),
+            etc=NodeEtc(config.resolv_conf, config.hosts_file, sandbox=config.sandbox),
             mounted=MountedObjects(informers, self._mounted_changed),
         )
         self._pods = informers.of(POD, field_selector=f"spec.nodeName={node_name}")
         self._heartbeat = NodeHeartbeat(
             self._parts,
             informers.of(NODE, field_selector=f"metadata.name={node_name}"),
-            pod_cidr=pod_cidr or config.node_pod_cidr,
             labels=labels or {},
         )
         self._slots = asyncio.Semaphore(STARTS_PER_PROCESSOR * (os.cpu_count() or 1))
@@ -156,9 +149,10 @@ class Kubelet:
             tasks.create_task(run_image_gc(self._parts, node=lambda: self._heartbeat.node))
 
     async def _set_up_network(self) -> None:
+        pod_cidr = await self._heartbeat.pod_cidr()
         while True:
             try:
-                await self._parts.network.setup()
+                await self._parts.network.setup(pod_cidr)
                 return
             except NetlabError as error:
                 log.warning("set up pod network: %s", error)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from netlab.api.pods import HostAlias, Pod, PodDnsConfig
-from netlab.config import LabConfig
+from netlab.config import NodeConfig
 from netlab.errors import ContainerError
 
 MAX_HOSTNAME = 63  # a DNS label
@@ -46,8 +46,7 @@ class EtcFiles:
 def etc_files(
     pod: Pod,
     *,
-    config: LabConfig,
-    node_name: str,
+    config: NodeConfig,
     pod_ip: str,
     node_resolver: Resolver,
     node_hosts: str,
@@ -59,11 +58,9 @@ def etc_files(
     Raises: ContainerError when the pod's full name is too long to be its host name.
     """
     domain = config.cluster_domain
-    resolver, warnings = _fit(
-        _wanted_resolver(pod, str(config.dns_service_ip), domain, node_resolver)
-    )
+    resolver, warnings = _fit(_wanted_resolver(pod, str(config.dns_ip), domain, node_resolver))
     hosts = hosts_file(pod, pod_ip=pod_ip, cluster_domain=domain, node_hosts=node_hosts)
-    hostname = kernel_hostname(pod, cluster_domain=domain, node_name=node_name)
+    hostname = kernel_hostname(pod, cluster_domain=domain, node_name=config.name)
     texts = {"hosts": hosts, "hostname": hostname + "\n", "resolv.conf": resolv_conf(resolver)}
     return EtcFiles(texts, warnings)
 

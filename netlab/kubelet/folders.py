@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from netlab.config import LabConfig
+from netlab.config import NodeConfig
 from netlab.kubelet.volumes.removal import remove_volumes
 from netlab.runtime.cri import PodIdentity
 
@@ -35,9 +35,9 @@ class NodeFolders:
     netns_prefix: str
 
     @classmethod
-    def of_lab(cls, config: LabConfig) -> NodeFolders:
-        """Return the folders of a lab's node 0."""
-        return cls(config.run_dir, config.state_dir, f"{config.netns_name}_")
+    def of(cls, config: NodeConfig) -> NodeFolders:
+        """Return the folders of a node."""
+        return cls(config.run_dir, config.state_dir, config.pods_prefix)
 
     def pod(self, identity: PodIdentity) -> PodFolders:
         """Return the folders of one pod."""

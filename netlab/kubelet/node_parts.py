@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from netlab.client.informer import Informer
 from netlab.client.interface import Client
 from netlab.clock import Clock
 from netlab.cni.host_ports import HostPort
-from netlab.config import LabConfig
+from netlab.config import NodeConfig
 from netlab.kubelet.folders import NodeFolders
 from netlab.kubelet.inventory import Inventory
 from netlab.kubelet.node.etc import NodeEtc
@@ -40,7 +40,7 @@ class PodAddress(Protocol):
 class PodNetwork(Protocol):
     """The pod network as the agent needs it; ``cni.plugin.PodNetwork`` is the real one."""
 
-    async def setup(self) -> None: ...
+    async def setup(self, pod_cidr: IPv4Network) -> None: ...
 
     async def add(
         self,
@@ -85,8 +85,7 @@ class NodeParts:
     network: PodNetwork
     netns: NetnsTable
     clock: Clock
-    config: LabConfig
-    node_name: str
+    config: NodeConfig
     events: EventRecorder
     services: Informer[Service]
     folders: NodeFolders
@@ -95,9 +94,14 @@ class NodeParts:
     mounted: MountedObjects
 
     @property
+    def node_name(self) -> str:
+        """The node's name."""
+        return self.config.name
+
+    @property
     def host_ip(self) -> str:
         """The node's address."""
-        return str(self.config.node_ip)
+        return str(self.config.ip)
 
 
 def container_field(name: str, pod: Pod | None = None) -> str:

@@ -57,7 +57,7 @@ async def create_sandbox(parts: NodeParts, pod: Pod, folders: PodFolders, attemp
     Raises: NetlabError.
     """
     if pod.spec.host_network:
-        config = sandbox_config(parts, pod, folders.identity, attempt, parts.config.netns)
+        config = sandbox_config(parts, pod, folders.identity, attempt, parts.config.netns_path)
         await parts.runtime.run_sandbox(config)
         return parts.host_ip
     name = folders.netns_name(attempt)

@@ -65,7 +65,7 @@ async def _remove_all(config: LabConfig) -> None:
         )
     )
     # before any folder goes: what is mounted below them may be a folder of the host
-    for folder in NodeFolders.of_lab(config).mounting:
+    for folder in NodeFolders.of(config.node()).mounting:
         await attempt(lambda folder=folder: asyncio.to_thread(unmount_volumes, folder))  # type: ignore[misc]
     for name in pod_netns_names(config):
         await attempt(lambda name=name: remove_netns(name))  # type: ignore[misc]
@@ -95,14 +95,13 @@ def tables_before(ledger: Ledger) -> frozenset[str] | None:
 
 def pod_netns_names(config: LabConfig) -> list[str]:
     """Return the names of the namespaces of this lab's pods."""
-    prefix = NodeFolders.of_lab(config).netns_prefix
+    prefix = NodeFolders.of(config.node()).netns_prefix
     return [name for name in list_netns() if name.startswith(prefix)]
 
 
 def _network(config: LabConfig) -> PodNetwork:
     return PodNetwork(
         NetworkHost(config.netns),
-        pod_cidr=config.node_pod_cidr,
         cluster_cidr=config.pod_cidr,
         service_cidr=config.service_cidr,
         state_dir=config.state_dir / "cni",

@@ -29,7 +29,6 @@ from netlab.net.netns import create_netns, is_netns, remove_netns
 
 FABRIC_BRIDGE = "netlab0"
 FABRIC_MTU_BYTES = 1500
-RESOLVED_CONF = Path("/run/systemd/resolve/resolv.conf")
 DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
 BR_NETFILTER = Path("/proc/sys/net/bridge")
 
@@ -40,17 +39,6 @@ _SANDBOX_NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files\n"
 def node_etc(config: LabConfig) -> Path:
     """Return the folder of the sandboxed node's own /etc files."""
     return config.node_etc
-
-
-def node_resolv_conf(config: LabConfig) -> Path:
-    """Return the node's resolv.conf, which pods with dnsPolicy Default are given.
-
-    Where systemd-resolved listens on loopback, a pod would ask itself; its own file has the real
-    resolvers, and kubeadm points the kubelet at it too.
-    """
-    if config.sandbox:
-        return node_etc(config) / "resolv.conf"
-    return RESOLVED_CONF if RESOLVED_CONF.exists() else Path("/etc/resolv.conf")
 
 
 class Recorder(Protocol):

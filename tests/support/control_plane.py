@@ -67,7 +67,9 @@ class ControlPlane:
         """Start controllers and scheduler, and wait until they work."""
         clock = self.clock
         informers = SharedInformers.recording(self.client, clock, component="netlab")
-        manager = ControllerManager(self.client, informers, clock, ca_pem="CA")
+        manager = ControllerManager(
+            self.client, informers, clock, ca_pem="CA", cluster_cidr=LabConfig().pod_cidr
+        )
         scheduler = Scheduler(self.client, informers, clock)
         self.tasks = [asyncio.create_task(part.run()) for part in (informers, manager, scheduler)]
         await manager.synced.wait()

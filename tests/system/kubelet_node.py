@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from netlab.api.kinds import CONFIG_MAP, EVENT, POD, SERVICE_ACCOUNT
+from netlab.api.kinds import CONFIG_MAP, EVENT, NODE, POD, SERVICE_ACCOUNT
 from netlab.api.streams import LogOptions
 from netlab.api.view import Object
 from netlab.apiserver.assembly import assemble
@@ -53,7 +53,6 @@ class Node:
         config, clock = self.config, SystemClock()
         network = PodNetwork(
             NetworkHost(config.netns),
-            pod_cidr=config.node_pod_cidr,
             cluster_cidr=config.pod_cidr,
             service_cidr=config.service_cidr,
             state_dir=config.state_dir / "cni",
@@ -70,8 +69,7 @@ class Node:
                 network=network,
                 netns=netns,
                 clock=clock,
-                config=config,
-                node_name=config.node_name,
+                config=config.node(),
             )
             informing = asyncio.create_task(informers.run())
             task = asyncio.create_task(self.kubelet.run())
@@ -191,6 +189,9 @@ async def node_fixture(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Node]:
             await client.create(SERVICE_ACCOUNT, "default", {"metadata": {"name": "default"}})
             ca = {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": "CERTIFICATE"}}
             await client.create(CONFIG_MAP, "default", ca)
+            # nobody else gives the node its range here
+            range_ = {"podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24"]}
+            await client.create(NODE, None, {"metadata": {"name": "node0"}, "spec": range_})
             node = Node(client, config)
             try:
                 yield node

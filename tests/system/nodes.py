@@ -150,7 +150,6 @@ async def node_with_pods(
     host = NetworkHost(netns, record=record, tool=tool)
     network = PodNetwork(
         host,
-        pod_cidr=POD_CIDR,
         cluster_cidr=CLUSTER_CIDR,
         service_cidr=SERVICE_CIDR,
         state_dir=state_dir,
@@ -158,7 +157,7 @@ async def node_with_pods(
     node = Node(netns, network, host)
     try:
         await call_links(netns, _give_node_address)
-        await network.setup()
+        await network.setup(POD_CIDR)
         for pod in pods:
             await node.add_pod(pod)
         yield node

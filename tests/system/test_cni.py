@@ -13,7 +13,7 @@ from netlab.errors import NetworkError
 from netlab.net.iptables import Iptables
 from netlab.net.links import call_links
 from netlab.net.sysctl import read_sysctl
-from tests.system.nodes import CLUSTER_CIDR, Node, eventually, node_with_pods
+from tests.system.nodes import CLUSTER_CIDR, POD_CIDR, Node, eventually, node_with_pods
 
 pytestmark = pytest.mark.system
 
@@ -34,7 +34,7 @@ async def test_setup_and_add_again_change_nothing(tmp_path: Path) -> None:
     async with node_with_pods(tmp_path, "a") as node:
         before = await node.run(node.netns, "ip", "-o", "-4", "addr")
         rules = await Iptables(node.netns).save()
-        await node.network.setup()
+        await node.network.setup(POD_CIDR)
         again = await node.network.add(
             container_id="a", pod_netns=node.pods[0].netns, namespace="test", name="a"
         )

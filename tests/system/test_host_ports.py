@@ -119,14 +119,14 @@ async def test_harm_is_told_and_repaired_by_another_daemon(tmp_path: Path, harm:
     async with node_with_pods(tmp_path) as node:
         web = await add_published(node, "web", *WEB)
         await node.serve(web, 80)
-        await node.run(node.netns, "iptables", "-t", "nat", *harm)
         later = PodNetwork(
             NetworkHost(node.netns),
-            pod_cidr=POD_CIDR,
             cluster_cidr=CLUSTER_CIDR,
             service_cidr=SERVICE_CIDR,
             state_dir=tmp_path,
         )
+        await later.setup(POD_CIDR)
+        await node.run(node.netns, "iptables", "-t", "nat", *harm)
         problems = await later.check(container_id="web", pod_netns=web.netns)
         assert problems == ["rules of host ports 8080/TCP, 5353/UDP are missing on the node"]
         await later.repair(container_id="web", pod_netns=web.netns, namespace="test", name="web")

@@ -89,13 +89,13 @@ async def _run_http(
     url = action_url(action, host, resolve_port(action.port, container))
     request = make_request(url, action.http_headers, "lifecycle")
     try:
-        await get(parts.config.netns, request)
+        await get(parts.config.netns_path, request)
     except HttpError as error:
         if not error.plain_http:
             raise
         headers = tuple(h for h in request.headers if h[0] != "Authorization")
         plain = replace(request, url=replace(url, scheme="http"), headers=headers)
-        await get(parts.config.netns, plain)
+        await get(parts.config.netns_path, plain)
         message = (
             f"request to HTTPS lifecycle hook {url.authority} got HTTP response, "
             "retry with HTTP succeeded"

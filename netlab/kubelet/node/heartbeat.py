@@ -51,6 +51,11 @@ RETRY_S = 0.5
 LONGEST_RETRY_S = 8.0
 JITTER = 0.2
 
+NO_RANGE = (
+    "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady "
+    "message:the node has no range of pods yet (spec.podCIDR)"
+)
+
 
 class NodeHeartbeat:
     """The Node object of one agent.
@@ -64,16 +69,16 @@ class NodeHeartbeat:
         parts: NodeParts,
         shown: Informer[Node],
         *,
-        pod_cidr: IPv4Network | None,
         labels: Mapping[str, str],
     ) -> None:
         self._parts = parts
-        self._pod_cidr = pod_cidr
+        self._pod_cidr: IPv4Network | None = None
+        self._has_range = asyncio.Event()
         self._labels = labels
         self._node: Node | None = None
         self._shown = shown
         self._written_at_s: float | None = None
-        self._problems: tuple[str, ...] = ("container runtime network not ready",)
+        self._problems: tuple[str, ...] = (NO_RANGE,)
         self._changed = asyncio.Event()
         self.known = asyncio.Event()
         self.ready = asyncio.Event()
@@ -89,6 +94,15 @@ class NodeHeartbeat:
             self._problems = problems
             self._changed.set()
 
+    async def pod_cidr(self) -> IPv4Network:
+        """Return the node's part of the pods' range, as soon as its Node has one.
+
+        The first one holds as long as the agent runs, also when the Node is registered again.
+        """
+        await self._has_range.wait()
+        assert self._pod_cidr is not None, "the event is set together with the range"
+        return self._pod_cidr
+
     async def run(self) -> None:
         """Register, then write status and Lease until cancelled."""
         self._shown.on_change(self._node_changed)
@@ -98,6 +112,8 @@ class NodeHeartbeat:
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         """Look at once at what somebody else has done to the Node."""
+        if new is not None:
+            self._take_range(new)
         if new is None:
             self.ready.clear()
         known = self._node
@@ -107,6 +123,16 @@ class NodeHeartbeat:
             or new.metadata.resource_version != known.metadata.resource_version
         ):
             self._changed.set()
+
+    def _take_range(self, node: Node) -> None:
+        if self._pod_cidr is not None or not node.spec.pod_cidr:
+            return
+        try:
+            self._pod_cidr = IPv4Network(node.spec.pod_cidr)
+        except ValueError as error:
+            log.warning("node %s: spec.podCIDR: %s", node.metadata.name, error)
+            return
+        self._has_range.set()
 
     def warn(self, reason: str, message: str) -> None:
         """Tell as an event what is wrong with the node."""
@@ -151,6 +177,7 @@ class NodeHeartbeat:
             log.warning("node %s was deleted by somebody: registered again", name)
         node = await self._take_over(node, facts)
         self._node, self._written_at_s = _readable(node), None
+        self._take_range(self._node)
         self.known.set()
         self._tell("Starting", "Starting kubelet.")
         return node
@@ -171,8 +198,6 @@ class NodeHeartbeat:
         patch: Object = {}
         if not wanted.items() <= have.items():
             patch["metadata"] = {"labels": wanted}
-        if facts.pod_cidr is not None and not (node.get("spec") or {}).get("podCIDR"):
-            patch["spec"] = {"podCIDR": str(facts.pod_cidr), "podCIDRs": [str(facts.pod_cidr)]}
         if not patch:
             return node
         return await self._parts.client.patch(NODE, None, facts.name, patch)

@@ -194,7 +194,7 @@ class PodProbes:
         """Return whether the probe succeeded; None when it could not be made."""
         target = ProbeTarget(
             runtime=self._parts.runtime,
-            netns=self._parts.config.netns,
+            netns=self._parts.config.netns_path,
             container=probed.container,
             container_id=container_id,
             pod_ip=self._pod_ip,

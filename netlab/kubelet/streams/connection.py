@@ -138,7 +138,7 @@ class KubeletConnection:
 
         Raises: OSError.
         """
-        return await dial(self._parts.config.netns, address, port)
+        return await dial(self._parts.config.netns_path, address, port)
 
     async def usage(self) -> NodeUsage | None:
         """Return what the node uses; None until it was measured twice."""

@@ -114,7 +114,6 @@ class PodMounts:
         made = etc_files(
             pod,
             config=config,
-            node_name=self._parts.node_name,
             pod_ip=pod_ip,
             node_resolver=self._parts.etc.resolver(),
             node_hosts=self._parts.etc.hosts() if in_node else "",

@@ -94,7 +94,6 @@ def test_overlapping_ranges_are_refused(tmp_path: Path) -> None:
     with pytest.raises(AddressPoolError, match="overlap"):
         PodNetwork(
             NetworkHost(None),
-            pod_cidr=IPv4Network("10.96.1.0/24"),
             cluster_cidr=IPv4Network("10.96.0.0/16"),
             service_cidr=IPv4Network("10.96.0.0/12"),
             state_dir=tmp_path,

@@ -7,6 +7,7 @@ import copy
 import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Network
 from typing import Any
 
 import msgspec
@@ -296,7 +297,9 @@ class Cluster:
         self.clock = clock
         self.api = FakeApi(clock)
         self.informers = SharedInformers(self.api, clock)
-        self.manager = ControllerManager(self.api, self.informers, clock, ca_pem="CA")
+        self.manager = ControllerManager(
+            self.api, self.informers, clock, ca_pem="CA", cluster_cidr=IPv4Network("10.244.0.0/16")
+        )
         self.settle = settle
 
     def namespace(self, name: str) -> Object:

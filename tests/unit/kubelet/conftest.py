@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from netlab.api.kinds import EVENT, NAMESPACE, POD, Kind, builtin_catalog
+from netlab.api.kinds import EVENT, NAMESPACE, NODE, POD, Kind, builtin_catalog
 from netlab.api.pods import Pod
 from netlab.api.view import Object
 from netlab.client.informers import SharedInformers
@@ -128,6 +128,8 @@ class FakeApi:
             raise ApiError(409, "AlreadyExists", f'{kind.plural} "{meta["name"]}" already exists')
         if kind.namespaced:
             meta["namespace"] = namespace
+        if kind is NODE:  # the node IPAM controller's work
+            obj.setdefault("spec", {}).setdefault("podCIDR", "10.244.0.0/24")
         meta.setdefault("uid", f"{len(self.objects):08d}-{meta['name']}")
         meta.setdefault("generation", 1)
         meta["creationTimestamp"] = rfc3339(self._clock.now())
@@ -416,7 +418,7 @@ class FakeNetwork:
     set_up: bool = False
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(2))
 
-    async def setup(self) -> None:
+    async def setup(self, pod_cidr: IPv4Network) -> None:
         self.set_up = True
 
     async def add(
@@ -495,9 +497,7 @@ class World:
             network=self.network,
             netns=self.netns,
             clock=self.clock,
-            config=self.config,
-            node_name="node0",
-            resolv_conf=resolv_conf,
+            config=msgspec.structs.replace(self.config.node(), resolv_conf=resolv_conf),
         )
 
     @asynccontextmanager

@@ -125,8 +125,7 @@ def test_what_is_beyond_the_limits_is_told(name: str) -> None:
     spec, expected = WARNINGS[name]
     found = etc_files(
         make_pod(**spec),
-        config=LabConfig(),
-        node_name="node0",
+        config=LabConfig().node(),
         pod_ip="10.244.0.2",
         node_resolver=NODE,
         node_hosts="",

@@ -151,17 +151,13 @@ async def test_an_existing_node_is_taken_over(world: Any) -> None:
         pass
     node = world.api.objects[("nodes", "", "node0")]
     node["metadata"]["labels"] = {"mine": "yes"}
-    node["spec"] = {"unschedulable": True}
+    node["spec"] = {"unschedulable": True, "podCIDR": "10.244.7.0/24"}
     world.kubelet = world.new_kubelet()
     async with world.running():
         node = world.api.objects[("nodes", "", "node0")]
         assert node["metadata"]["labels"]["mine"] == "yes"
         assert node["metadata"]["labels"]["kubernetes.io/os"] == "linux"
-        assert node["spec"] == {
-            "unschedulable": True,
-            "podCIDR": "10.244.0.0/24",
-            "podCIDRs": ["10.244.0.0/24"],
-        }
+        assert node["spec"] == {"unschedulable": True, "podCIDR": "10.244.7.0/24"}
 
 
 async def test_registration_is_tried_until_the_api_server_answers(world: Any) -> None:
@@ -181,7 +177,7 @@ async def test_a_network_that_cannot_be_set_up_is_told(world: Any) -> None:
 
     real = world.network.setup
 
-    async def setup() -> None:
+    async def setup(pod_cidr: IPv4Network) -> None:
         raise NetworkError("no br_netfilter")
 
     world.network.setup = setup
@@ -306,3 +302,30 @@ async def test_an_api_server_in_need_is_not_pressed(world: Any) -> None:
         await world.pass_time(20)
         lease = world.api.objects[("leases", "kube-node-lease", "node0")]
         assert lease["spec"]["renewTime"] > "2026-01-01T00:01:00"
+
+
+async def test_a_node_waits_for_its_range(world: Any) -> None:
+    kept = world.api.create
+
+    async def create(kind: Any, namespace: Any, obj: Any) -> Any:
+        if kind is not NODE:
+            return await kept(kind, namespace, obj)
+        return await kept(kind, namespace, {**obj, "spec": {"podCIDR": ""}})
+
+    world.api.create = create
+    async with world.running():
+        node = world.api.objects[("nodes", "", "node0")]
+        assert conditions(node["status"])["Ready"] == ("False", "KubeletNotReady")
+        assert "no range of pods yet" in str(node["status"]["conditions"])
+        assert not world.network.set_up
+        await world.api.patch(NODE, None, "node0", {"spec": {"podCIDR": "10.244.3.0/24"}})
+        await world.settle()
+        await world.pass_time(1)
+        assert world.network.set_up
+        assert world.kubelet.ready.is_set()
+        # and keeps it when somebody deletes the Node
+        await world.api.delete(NODE, None, "node0")
+        world.api.create = kept
+        await world.settle()
+        node = world.api.objects[("nodes", "", "node0")]
+        assert node["spec"]["podCIDR"] == "10.244.3.0/24"

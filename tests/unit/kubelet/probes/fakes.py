@@ -94,7 +94,7 @@ class FakeNode:
         self.clock = FakeClock()
         self.runtime = FakeRuntime(self.clock)
         self.events = FakeEvents()
-        self.config = SimpleNamespace(netns=None)
+        self.config = SimpleNamespace(netns_path=None)
 
     @property
     def parts(self) -> Any:
