@@ -1,7 +1,8 @@
 """Decides the Endpoints object of a Service: the old, single-object form of its endpoints.
 
 Mirrors kube-controller-manager's ``endpoints-controller``: addresses with the same ports share a
-subset, ready and not ready ones apart; pods that end are left out; at most 1000 addresses.
+subset, ready and not ready ones apart; pods that end are left out, and so are pods that have none
+of the Service's ports (a named port that no container has); at most 1000 addresses.
 Kubernetes calls the API deprecated since v1.33 and still writes it, because people read it.
 
 Services without a selector are left alone. Pure.
@@ -46,12 +47,13 @@ def decide_endpoints(
         return _clean_up(old)
     if not service.spec.selector or service.metadata.deletion_timestamp is not None:
         return NOTHING
-    members = [
+    candidates = (
         backend(service, pod)
         for pod in pods
         if belongs_in_endpoints(pod)
         and (pod.metadata.deletion_timestamp is None or service.spec.publish_not_ready_addresses)
-    ]
+    )
+    members = [each for each in candidates if _is_reachable(service, each)]
     subsets = build_subsets(members[:MAX_ADDRESSES])
     moment = trigger_time(service, list(pods))
     annotations: dict[str, str | None] = {
@@ -72,6 +74,11 @@ def decide_endpoints(
         "subsets": subsets or None,
     }
     return Decision((Patch(ENDPOINTS, old.metadata.namespace, old.metadata.name, patch),))
+
+
+def _is_reachable(service: Service, member: Backend) -> bool:
+    """Return whether the pod serves a port; a headless Service may do without any."""
+    return bool(member.ports) or (not service.spec.ports and is_headless(service))
 
 
 def build_subsets(members: Sequence[Backend]) -> list[Object]:

@@ -1,7 +1,8 @@
 """Decides the EndpointSlices of a Service: which pods it leads to, and their state.
 
 Mirrors kube-controller-manager's ``endpointslice-controller``. Pods are grouped by their port
-numbers (a named port may differ from pod to pod); each group fills slices of at most 100
+numbers (a named port may differ from pod to pod; one that no container of a pod has is left out,
+so that a group may have no port at all, as in Kubernetes); each group fills slices of at most 100
 endpoints. An endpoint stays in the slice where it is, so that a change of one pod writes one
 slice. A Service without endpoints keeps one empty slice.
 

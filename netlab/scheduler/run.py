@@ -32,6 +32,7 @@ from netlab.api.kinds import (
 from netlab.api.meta import AnyObject
 from netlab.api.pods import Pod
 from netlab.api.storage import PersistentVolumeClaim
+from netlab.api.storage_marks import SELECTED_NODE
 from netlab.api.view import Object
 from netlab.client.events import EventRecorder
 from netlab.client.informer import Informer, Key, key_of, wait_synced
@@ -50,9 +51,6 @@ log = logging.getLogger(__name__)
 SCHEDULER_NAME = "default-scheduler"
 WORKERS = 16
 """Bindings under way at the same time, so that they can share a commit of the store."""
-
-SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
-"""The annotation by which a claim learns on which node its first consumer will run."""
 
 _NODE_INDEX: Final = "node-that-holds"
 

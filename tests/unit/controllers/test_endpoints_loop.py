@@ -183,6 +183,79 @@ async def test_pods_with_other_port_numbers_have_a_slice_of_their_own(clusters: 
         assert sorted(numbers) == [8080, 9090]
 
 
+def without_port(name: str, ip: str, **port: Any) -> dict[str, Any]:
+    """A pod whose container has other ports than the one named http over TCP."""
+    obj = pod(name, ip)
+    obj["spec"]["containers"][0]["ports"] = [port] if port else []
+    return obj
+
+
+OTHER_PORTS = {
+    "no port": {},
+    "another name": {"name": "admin", "containerPort": 8080, "protocol": "TCP"},
+    "another protocol": {"name": "http", "containerPort": 8080, "protocol": "UDP"},
+    "the right number without a name": {"containerPort": 8080, "protocol": "TCP"},
+}
+
+
+@pytest.mark.parametrize("port", OTHER_PORTS.values(), ids=OTHER_PORTS.keys())
+async def test_a_pod_without_the_named_port_is_no_address(
+    clusters: Any, port: dict[str, Any]
+) -> None:
+    async with clusters() as cluster:
+        cluster.api.put(service())
+        cluster.api.put(pod("web-1", "10.244.0.5"))
+        cluster.api.put(without_port("web-2", "10.244.0.6", **port))
+        await cluster.settle()
+        (endpoints,) = cluster.api.find(ENDPOINTS)
+        (subset,) = endpoints["subsets"]
+        assert [address["ip"] for address in subset["addresses"]] == ["10.244.0.5"]
+        assert subset["ports"] == [{"port": 8080, "protocol": "TCP"}]
+        served = {
+            tuple(port["port"] for port in piece["ports"]): [
+                endpoint["addresses"][0] for endpoint in piece["endpoints"]
+            ]
+            for piece in cluster.api.find(ENDPOINT_SLICE)
+        }
+        # as Kubernetes: a slice of its own, which leads nowhere
+        assert served == {(8080,): ["10.244.0.5"], (): ["10.244.0.6"]}
+
+
+async def test_a_pod_with_one_of_two_ports_serves_that(clusters: Any) -> None:
+    ports = [
+        {"name": "web", "port": 80, "protocol": "TCP", "targetPort": "http"},
+        {"name": "admin", "port": 81, "protocol": "TCP", "targetPort": "admin"},
+    ]
+    async with clusters() as cluster:
+        cluster.api.put(service(ports=ports))
+        both = pod("web-1", "10.244.0.5")
+        both["spec"]["containers"][0]["ports"].append(
+            {"name": "admin", "containerPort": 9090, "protocol": "TCP"}
+        )
+        cluster.api.put(both)
+        cluster.api.put(pod("web-2", "10.244.0.6"))
+        await cluster.settle()
+        (endpoints,) = cluster.api.find(ENDPOINTS)
+        found = {
+            tuple(port["name"] for port in subset["ports"]): subset["addresses"][0]["ip"]
+            for subset in endpoints["subsets"]
+        }
+        assert found == {("admin", "web"): "10.244.0.5", ("web",): "10.244.0.6"}
+
+
+async def test_nobody_with_the_named_port_means_no_addresses(clusters: Any) -> None:
+    async with clusters() as cluster:
+        cluster.api.put(service())
+        cluster.api.put(without_port("web-1", "10.244.0.5"))
+        await cluster.settle()
+        (endpoints,) = cluster.api.find(ENDPOINTS)
+        assert "subsets" not in endpoints
+        cluster.api.put(pod("web-1", "10.244.0.5"))
+        await cluster.settle()
+        (endpoints,) = cluster.api.find(ENDPOINTS)
+        assert endpoints["subsets"][0]["addresses"][0]["ip"] == "10.244.0.5"
+
+
 @pytest.mark.parametrize(
     ("spec", "conditions"),
     [
