@@ -1,8 +1,8 @@
 """A work queue of keys: each key at most once, never worked on twice at a time.
 
 Mirrors client-go's ``workqueue`` with its rate limiter: a key added while it is being worked on
-comes back when that work is done; a failed key comes back after 5 ms, 10 ms, … 16 s. Keys are few
-(one per object), so the queue is bounded by the number of objects.
+comes back when that work is done; a failed key comes back after 5 ms, 10 ms, … 1000 s. Keys are
+few (one per object), so the queue is bounded by the number of objects.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ from netlab.clock import Clock
 K = TypeVar("K", bound=Hashable)
 
 BASE_DELAY_S = 0.005
-MAX_DELAY_S = 16.0
+MAX_DELAY_S = 1000.0
 
 
 class WorkQueue(Generic[K]):
-    """Keys waiting for a worker. ``get`` hands one out, ``done`` gives it back."""
+    """Keys waiting for a worker. ``get`` hands one out, ``done`` gives it back.
 
-    def __init__(self, clock: Clock) -> None:
+    longest_s: the longest delay after failures.
+    """
+
+    def __init__(self, clock: Clock, *, longest_s: float = MAX_DELAY_S) -> None:
         self._clock = clock
+        self._longest_s = longest_s
         self._waiting: OrderedDict[K, None] = OrderedDict()
         self._working: set[K] = set()
         self._again: set[K] = set()
@@ -65,7 +69,7 @@ class WorkQueue(Generic[K]):
         """Ask for ``key`` again after a delay that doubles with each failure; return it in s."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay_s = min(BASE_DELAY_S * 2.0**failures, MAX_DELAY_S)
+        delay_s = min(BASE_DELAY_S * 2.0 ** min(failures, 30), self._longest_s)
         self.add_after(key, delay_s)
         return delay_s
 

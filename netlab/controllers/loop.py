@@ -5,14 +5,14 @@ decisions are level-triggered, so deciding again after a crash, a conflict or a 
 always safe. Mirrors the worker loops of kube-controller-manager.
 
 A conflict (the object changed since it was read) and every other refusal bring the key back after
-5 ms, 10 ms, … 16 s. A decision that fails because its namespace is going away is dropped.
+5 ms, 10 ms, … 1000 s (``client.workers``). A decision that fails because its namespace is going
+away is dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -21,7 +21,7 @@ from netlab.api.kinds import Kind
 from netlab.api.view import Object
 from netlab.client.events import EventRecorder
 from netlab.client.interface import Client
-from netlab.client.queue import WorkQueue
+from netlab.client.workers import Workers, is_namespace_terminating
 from netlab.clock import Clock
 from netlab.controllers.actions import (
     Action,
@@ -37,21 +37,13 @@ from netlab.controllers.actions import (
     Update,
 )
 from netlab.controllers.cache import Cache
-from netlab.errors import ApiError, is_already_exists, is_conflict, is_not_found
-
-log = logging.getLogger(__name__)
+from netlab.errors import ApiError, is_already_exists, is_not_found
 
 K = TypeVar("K", bound=Hashable)
 
 MAX_PARALLEL = 64
 """Writes of one burst under way at the same time: enough to share a commit, few enough for others
 to get their turn."""
-
-
-def is_namespace_terminating(error: ApiError) -> bool:
-    """True when a create was refused because the namespace is being deleted."""
-    causes = error.details.get("causes") or ()
-    return error.code == 403 and any(c.get("reason") == "NamespaceTerminating" for c in causes)
 
 
 class Executor:
@@ -227,7 +219,10 @@ class Loop(Generic[K]):
     def __init__(self, reconciler: Reconciler[K], executor: Executor, clock: Clock) -> None:
         self._reconciler = reconciler
         self._executor = executor
-        self.queue: WorkQueue[K] = WorkQueue(clock)
+        self._workers: Workers[K] = Workers(
+            reconciler.name, clock, self.process, count=reconciler.workers
+        )
+        self.queue = self._workers.queue
         for source in reconciler.sources:
             self._listen(source)
 
@@ -245,28 +240,10 @@ class Loop(Generic[K]):
 
     async def run(self) -> None:
         """Work until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._reconciler.workers):
-                    group.create_task(self._worker())
-        finally:
-            self.queue.close()
+        await self._workers.run()
 
-    async def _worker(self) -> None:
-        while True:
-            key = await self.queue.get()
-            try:
-                await self.process(key)
-            except (ApiError, OSError, TimeoutError) as error:
-                self._failed(key, error)
-            except Exception:  # the top of a loop: one faulty object must not stop the others
-                log.exception("%s %s", self._reconciler.name, key)
-                self.queue.retry(key)
-            finally:
-                self.queue.done(key)
-
-    async def process(self, key: K) -> None:
-        """Decide for ``key`` and carry it out.
+    async def process(self, key: K) -> float | None:
+        """Decide for ``key`` and carry it out; return when to look again without being told.
 
         Raises: ApiError when an action was refused.
         """
@@ -279,15 +256,4 @@ class Loop(Generic[K]):
             failures += (await self._executor.apply(decision.then(outcome))).failures
         if failures:
             raise failures[0][1]
-        self.queue.forget(key)
-        if decision.requeue_after_s is not None:
-            self.queue.add_after(key, decision.requeue_after_s)
-
-    def _failed(self, key: K, error: Exception) -> None:
-        if isinstance(error, ApiError) and is_namespace_terminating(error):
-            self.queue.forget(key)
-            return
-        delay_s = self.queue.retry(key)
-        quiet = is_conflict(error) or is_not_found(error)
-        level = logging.DEBUG if quiet else logging.WARNING
-        log.log(level, "%s %s: %s (again in %g s)", self._reconciler.name, key, error, delay_s)
+        return decision.requeue_after_s

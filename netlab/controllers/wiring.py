@@ -21,10 +21,12 @@ from netlab.api.kinds import (
     ENDPOINTS,
     EVENT,
     LEASE,
+    LIMIT_RANGE,
     NAMESPACE,
     NODE,
     POD,
     REPLICA_SET,
+    RESOURCE_QUOTA,
     SERVICE,
     SERVICE_ACCOUNT,
 )
@@ -64,6 +66,9 @@ from netlab.controllers.serviceaccount import DEFAULT_ACCOUNT, decide_service_ac
 from netlab.controllers.tainteviction import decide_evictions, no_execute
 from netlab.errors import ApiError, is_not_found
 
+ADMITTING = (LIMIT_RANGE, RESOURCE_QUOTA)
+"""Kinds whose objects may refuse a pod."""
+
 
 def own_key(old: AnyObject | None, new: AnyObject | None) -> tuple[Key, ...]:
     """Return the key of the changed object itself."""
@@ -88,6 +93,13 @@ def replica_sets(caches: Caches, clock: Clock) -> Reconciler[Key]:
             # an orphan may be anybody's in its namespace
             yield from map(key_of, sets.by_index(NAMESPACE_INDEX, new.metadata.namespace))
 
+    def failed_in(old: AnyObject | None, new: AnyObject | None) -> Iterator[Key]:
+        """An account, a quota or a bound has changed: what was refused may now be allowed."""
+        shown = new if new is not None else old
+        for rs in sets.by_index(NAMESPACE_INDEX, shown.metadata.namespace) if shown else ():
+            if any(condition.type == "ReplicaFailure" for condition in rs.status.conditions):
+                yield key_of(rs)
+
     def decide(key: Key) -> Decision:
         rs = sets.get(*key)
         if rs is None:
@@ -97,6 +109,7 @@ def replica_sets(caches: Caches, clock: Clock) -> Reconciler[Key]:
         return decide_replica_set(rs, [*own, *orphans], _related(caches, rs, own), clock.now())
 
     sources = [Source(sets, own_key), Source(pods, pod_keys)]
+    sources += [Source(caches.of(kind), failed_in) for kind in (SERVICE_ACCOUNT, *ADMITTING)]
     return Reconciler("replicaset-controller", sources, decide, workers=8)
 
 

@@ -38,7 +38,7 @@ from netlab.client.events import EventRecorder
 from netlab.client.informer import Informer, Key, key_of, wait_synced
 from netlab.client.informers import SharedInformers
 from netlab.client.interface import Client
-from netlab.client.queue import WorkQueue
+from netlab.client.workers import Workers
 from netlab.clock import Clock
 from netlab.errors import ApiError, is_conflict, is_not_found
 from netlab.scheduler.choose import Refusal, choose_node
@@ -52,6 +52,9 @@ SCHEDULER_NAME = "default-scheduler"
 WORKERS = 16
 """Bindings under way at the same time, so that they can share a commit of the store."""
 
+LONGEST_DELAY_S = 10.0
+"""kube-scheduler's podMaxBackoffSeconds."""
+
 _NODE_INDEX: Final = "node-that-holds"
 
 
@@ -62,7 +65,10 @@ class Scheduler:
         self._client = client
         self._clock = clock
         self._recorder = EventRecorder(client, clock, component=SCHEDULER_NAME)
-        self._queue: WorkQueue[Key] = WorkQueue(clock)
+        self._workers: Workers[Key] = Workers(
+            "pod", clock, self._work, count=WORKERS, longest_s=LONGEST_DELAY_S
+        )
+        self._queue = self._workers.queue
         self._pods = informers.of(POD, index={_NODE_INDEX: _node_that_holds})
         self._nodes = informers.of(NODE)
         self._claims = informers.of(PERSISTENT_VOLUME_CLAIM)
@@ -93,15 +99,11 @@ class Scheduler:
 
     async def run(self) -> None:
         """Bind pods until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._recorder.run())
-                await wait_synced(self._informers)
-                self.synced.set()
-                for _ in range(WORKERS):
-                    group.create_task(self._worker())
-        finally:
-            self._queue.close()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._recorder.run())
+            await wait_synced(self._informers)
+            self.synced.set()
+            group.create_task(self._workers.run())
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         pod = new if new is not None else old
@@ -138,22 +140,13 @@ class Scheduler:
         assumed = [pod for pod in self._assumed.values() if pod.spec.node_name == node]
         return [*self._pods.by_index(_NODE_INDEX, node), *assumed]
 
-    async def _worker(self) -> None:
-        while True:
-            key = await self._queue.get()
-            try:
-                await self._schedule(key)
-                self._queue.forget(key)
-            except (ApiError, OSError, TimeoutError) as error:
-                level = logging.DEBUG if is_not_found(error) else logging.WARNING
-                log.log(level, "pod %s/%s: %s", *key, error)
-                if not is_not_found(error):
-                    self._queue.retry(key)
-            except Exception:  # the top of a loop: one faulty pod must not stop the others
-                log.exception("pod %s/%s", *key)
-                self._queue.retry(key)
-            finally:
-                self._queue.done(key)
+    async def _work(self, key: Key) -> None:
+        try:
+            await self._schedule(key)
+        except ApiError as error:
+            if not is_not_found(error):
+                raise
+            log.debug("pod %s/%s: %s", *key, error)  # it is gone; nobody need try again
 
     async def _schedule(self, key: Key) -> None:
         pod = self._pods.get(*key)

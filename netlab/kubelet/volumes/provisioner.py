@@ -38,15 +38,17 @@ from netlab.client.events import EventRecorder
 from netlab.client.informer import wait_synced
 from netlab.client.informers import SharedInformers
 from netlab.client.interface import Client
-from netlab.client.queue import WorkQueue
+from netlab.client.workers import Workers
 from netlab.clock import Clock
-from netlab.errors import ApiError, NetlabError, is_already_exists, is_conflict, is_not_found
+from netlab.errors import ApiError, NetlabError, is_already_exists
 from netlab.kubelet.volumes.removal import remove_volumes
 
 log = logging.getLogger(__name__)
 
 FOLDER_MODE = 0o777
 """As local-path makes it: containers that are not root write without an fsGroup too."""
+
+LONGEST_DELAY_S = 60.0
 
 HOSTNAME_LABEL = "kubernetes.io/hostname"
 
@@ -73,7 +75,10 @@ class LocalPathProvisioner:
         self._node_name = node_name
         self._takes_immediate = takes_immediate
         self._events = EventRecorder(client, clock, component=LOCAL_PATH, host=node_name)
-        self._queue: WorkQueue[tuple[str, str, str]] = WorkQueue(clock)
+        self._workers: Workers[tuple[str, str, str]] = Workers(
+            "provision", clock, self._process, longest_s=LONGEST_DELAY_S
+        )
+        self._queue = self._workers.queue
         self._claims = informers.of(PERSISTENT_VOLUME_CLAIM)
         self._volumes = informers.of(PERSISTENT_VOLUME)
         self._classes = informers.of(STORAGE_CLASS)
@@ -83,13 +88,10 @@ class LocalPathProvisioner:
     async def run(self) -> None:
         """Provision until cancelled."""
         informers = (self._claims, self._volumes, self._classes)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._events.run())
-                await wait_synced(informers)
-                await self._work()
-        finally:
-            self._queue.close()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._events.run())
+            await wait_synced(informers)
+            tasks.create_task(self._workers.run())
 
     def _claim_changed(
         self, old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | None
@@ -101,23 +103,8 @@ class LocalPathProvisioner:
         if new is not None and new.metadata.annotations.get(PROVISIONED_BY) == LOCAL_PATH:
             self._queue.add(("volume", "", new.metadata.name))
 
-    async def _work(self) -> None:
-        while True:
-            key = await self._queue.get()
-            try:
-                await self._process(*key)
-                self._queue.forget(key)
-            except (NetlabError, OSError, TimeoutError) as error:
-                if not (is_not_found(error) or is_conflict(error)):
-                    log.warning("provision %s %s/%s: %s", *key, error)
-                self._queue.retry(key)
-            except Exception:  # the top of a loop: one faulty object must not stop the others
-                log.exception("provision %s %s/%s", *key)
-                self._queue.retry(key)
-            finally:
-                self._queue.done(key)
-
-    async def _process(self, what: str, namespace: str, name: str) -> None:
+    async def _process(self, key: tuple[str, str, str]) -> None:
+        what, namespace, name = key
         if what == "volume":
             volume = self._volumes.get("", name)
             if volume is not None and self._is_to_go(volume):

@@ -183,9 +183,9 @@ async def test_pods_with_other_port_numbers_have_a_slice_of_their_own(clusters: 
         assert sorted(numbers) == [8080, 9090]
 
 
-def without_port(name: str, ip: str, **port: Any) -> dict[str, Any]:
+def without_port(pod_name: str, ip: str, **port: Any) -> dict[str, Any]:
     """A pod whose container has other ports than the one named http over TCP."""
-    obj = pod(name, ip)
+    obj = pod(pod_name, ip)
     obj["spec"]["containers"][0]["ports"] = [port] if port else []
     return obj
 

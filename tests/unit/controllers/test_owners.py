@@ -16,6 +16,8 @@ from netlab.api.kinds import (
     NODE,
     POD,
     REPLICA_SET,
+    RESOURCE_QUOTA,
+    SERVICE_ACCOUNT,
     STORAGE_CLASS,
     Kind,
 )
@@ -260,3 +262,51 @@ async def test_an_adopted_set_of_another_template_is_rolled_over(plane: ControlP
         rs["metadata"]["annotations"]["deployment.kubernetes.io/revision"] for rs in sets
     )
     assert revisions == ["1", "2"]
+
+
+# refusals ----------------------------------------------------------------------------------------
+
+
+async def test_a_missing_account_is_told_and_not_asked_for_all_the_time(
+    plane: ControlPlane, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = deployment()
+    wanted["spec"]["template"]["spec"]["serviceAccountName"] = "robot"
+    await plane.client.create(DEPLOYMENT, "here", wanted)
+
+    async def told() -> Object | None:
+        found = await plane.client.get(DEPLOYMENT, "here", "web")
+        conditions = found.get("status", {}).get("conditions") or []
+        return next((c for c in conditions if c["type"] == "ReplicaFailure"), None)
+
+    condition = await eventually(told)
+    assert (condition["status"], condition["reason"]) == ("True", "FailedCreate")
+    assert 'serviceaccount "robot" not found' in condition["message"]
+    await asyncio.sleep(0.7)
+    (rs,) = (await plane.client.list(REPLICA_SET, "here")).items
+    failures = [e for e in await plane.events(rs["metadata"]["name"]) if e[1] == "FailedCreate"]
+    assert len(failures) == 1
+    assert failures[0][2].startswith("Error creating: pods")
+    assert len([r for r in caplog.records if "robot" in r.getMessage() and r.levelno > 10]) <= 2
+    # whoever makes the account need not wait for the next try
+    await plane.client.create(SERVICE_ACCOUNT, "here", {"metadata": {"name": "robot"}})
+
+    async def made() -> bool:
+        return len(await names(plane, POD)) == 2
+
+    await eventually(made)
+
+
+async def test_a_quota_that_is_raised_lets_pods_be_made_at_once(plane: ControlPlane) -> None:
+    quota = {"metadata": {"name": "few"}, "spec": {"hard": {"pods": "1"}}}
+    await plane.client.create(RESOURCE_QUOTA, "here", quota)
+    await settle(plane)
+    await plane.client.create(DEPLOYMENT, "here", deployment())
+
+    async def count(wanted: int) -> bool:
+        return len(await names(plane, POD)) == wanted
+
+    await eventually(lambda: count(1))
+    await asyncio.sleep(0.7)  # the next try is by now more than half a second away
+    await plane.client.patch(RESOURCE_QUOTA, "here", "few", {"spec": {"hard": {"pods": "5"}}})
+    await eventually(lambda: count(2), timeout_s=1)
