@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from netlab.api.definitions import Field, Shape, ShapeKind, fields_of
+from netlab.api.kind import Zeros
 from netlab.api.quantities import canonical
 from netlab.api.view import Object
 from netlab.timestamps import rfc3339, rfc3339_micro
@@ -25,18 +26,14 @@ INT_LIMITS: Final = {
     ShapeKind.INT64: (-(2**63), 2**63 - 1),
 }
 
+# Of the types that several kinds share; a kind's descriptor has those of its own (``Kind.zeros``).
 _ZERO_DROPPED: Final = {
     "ObjectMeta": "name generateName namespace selfLink uid resourceVersion generation",
     "PodSpec": "hostNetwork hostPID hostIPC nodeName serviceAccountName serviceAccount hostname"
     " subdomain priorityClassName schedulerName restartPolicy dnsPolicy",
-    "PodStatus": "phase message reason hostIP podIP nominatedNodeName qosClass observedGeneration",
-    "PodCondition": "reason message observedGeneration",
     "Container": "image workingDir imagePullPolicy terminationMessagePath terminationMessagePolicy"
     " stdin stdinOnce tty",
     "ContainerPort": "name hostPort protocol hostIP",
-    "ContainerStatus": "containerID",
-    "ContainerStateTerminated": "signal reason message containerID",
-    "ContainerStateWaiting": "reason message",
     "EnvVar": "value",
     "EnvFromSource": "prefix",
     "ObjectFieldSelector": "apiVersion",
@@ -50,35 +47,22 @@ _ZERO_DROPPED: Final = {
     "Probe": "initialDelaySeconds timeoutSeconds periodSeconds successThreshold failureThreshold",
     "HTTPGetAction": "path host scheme",
     "Toleration": "key operator value effect",
-    "Taint": "value",
-    "ServiceSpec": "clusterIP type sessionAffinity loadBalancerIP externalName"
-    " externalTrafficPolicy healthCheckNodePort publishNotReadyAddresses",
-    "ServicePort": "name protocol nodePort",
-    "LoadBalancerIngress": "ip hostname",
-    "EndpointAddress": "hostname",
-    "ReplicaSetSpec": "minReadySeconds",
-    "ReplicaSetStatus": "fullyLabeledReplicas readyReplicas availableReplicas observedGeneration",
-    "ReplicaSetCondition": "reason message",
-    "DeploymentSpec": "minReadySeconds paused",
-    "DeploymentStrategy": "type",
-    "DeploymentStatus": "observedGeneration replicas updatedReplicas readyReplicas"
-    " availableReplicas unavailableReplicas",
-    "DeploymentCondition": "reason message",
-    "NodeSpec": "podCIDR providerID unschedulable",
-    "NodeCondition": "reason message",
-    "NamespaceStatus": "phase",
-    "Secret": "type",
-    "Event": "reason message count type action",
-    "EventSource": "component host",
     "ObjectReference": "kind namespace name uid apiVersion resourceVersion fieldPath",
 }
-_ZERO_DROPPED_FIELDS: Final = {name: frozenset(f.split()) for name, f in _ZERO_DROPPED.items()}
+_SHARED_ZEROS: Final = {name: frozenset(f.split()) for name, f in _ZERO_DROPPED.items()}
 _NONE: Final[frozenset[str]] = frozenset()
 
 
-def zero_dropped(definition: str) -> frozenset[str]:
-    """Return the fields of a type whose zero value (``""``, 0, false) is not written."""
-    return _ZERO_DROPPED_FIELDS.get(definition.rsplit(".", 1)[1], _NONE)
+def zero_dropped(definition: str, own: Zeros = ()) -> frozenset[str]:
+    """Return the fields of a type whose zero value (``""``, 0, false) is not written.
+
+    own: of the kind that is read, for types of its own.
+    """
+    name = definition.rsplit(".", 1)[1]
+    for type_name, fields in own:
+        if type_name == name:
+            return frozenset(fields.split())
+    return _SHARED_ZEROS.get(name, _NONE)
 
 
 class DecodingError(ValueError):
@@ -86,10 +70,14 @@ class DecodingError(ValueError):
 
 
 class Decoder:
-    """Reads one object by its definition; ``unknown`` collects the fields that no type has."""
+    """Reads one object by its definition; ``unknown`` collects the fields that no type has.
 
-    def __init__(self) -> None:
+    own: see ``zero_dropped``.
+    """
+
+    def __init__(self, own: Zeros = ()) -> None:
         self.unknown: list[str] = []
+        self._own = own
 
     def decode(self, definition: str, value: Any) -> Object:
         """Return ``value`` as it is after the round trip.
@@ -107,7 +95,7 @@ class Decoder:
             raise self._mismatch(value, shape, field, owner)
         fields = fields_of(definition)
         owner = definition.rsplit(".", 1)[1]
-        zeros = zero_dropped(definition)
+        zeros = zero_dropped(definition, self._own)
         result: Object = {}
         for name, item in value.items():
             known = fields.get(name)

@@ -32,6 +32,9 @@ Check: TypeAlias = "Callable[[Object], list[FieldError]]"
 UpdateCheck: TypeAlias = "Callable[[Object, Object], list[FieldError]]"
 """(old, new) -> what is wrong with the change."""
 
+Zeros: TypeAlias = tuple[tuple[str, str], ...]
+"""(type, its fields) whose zero value (``""``, 0, false) Go does not write."""
+
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 READ_ONLY = ("get", "list")
 GET_PATCH_UPDATE = ("get", "patch", "update")
@@ -134,10 +137,11 @@ class Kind(Generic[T]):
     Names: singular_name: None means the kind in lower case. stored False: answered by a handler of
     its own; the store has no such objects. stored_as: the kind in whose form they are kept.
 
-    How it looks: defaults(obj) completes an object in place (its top level is the caller's own; a
-    part must be copied before it is changed); applying it twice changes nothing. name_rule: what is
-    wrong with a name. validate, validate_update(old, new): metadata aside. An update must also pass
-    ``validate``, unless update_replaces_rules: what was once accepted stays acceptable.
+    How it looks: zeros: of the types that are this kind's own. defaults(obj) completes an object in
+    place (its top level is the caller's own; a part must be copied before it is changed); applying
+    it twice changes nothing. name_rule: what is wrong with a name. validate, validate_update(old,
+    new): metadata aside. An update must also pass ``validate``, unless update_replaces_rules: what
+    was once accepted stays acceptable.
 
     How it is written: prepare_create(obj) and prepare_update(new, old) change the object before
     validation. generation_changes(new, old): whether ``metadata.generation`` counts up; None for
@@ -169,6 +173,7 @@ class Kind(Generic[T]):
     stored: bool = True
     stored_as: StoredAs | None = None
 
+    zeros: Zeros = ()
     defaults: Callable[[Object], None] = _nothing
     name_rule: Callable[[str], list[str]] = names.dns1123_subdomain
     validate: Check = _fine

@@ -5,8 +5,8 @@ sidecars run side by side, so their amounts add up; init containers run one afte
 beside the sidecars started before it, so only the largest of them counts. Amounts written for the
 pod as a whole stand in for the sum.
 
-netlab leaves out: the overhead of runtime classes, and what a container still holds while a resize
-of it is under way.
+The overhead of the pod's RuntimeClass comes on top. netlab leaves out what a container still holds
+while a resize of it is under way.
 """
 
 from __future__ import annotations
@@ -28,12 +28,17 @@ _ZERO: Final = Quantity(Decimal(0))
 
 def pod_requests(spec: PodSpec) -> Amounts:
     """Return what the pod reserves; a resource nobody asks for is missing."""
-    return _total(spec, "requests")
+    total = _total(spec, "requests")
+    return plus(total, parse_amounts(spec.overhead)) if spec.overhead else total
 
 
 def pod_limits(spec: PodSpec) -> Amounts:
     """Return what the pod may use at most; a container without a limit adds nothing."""
-    return _total(spec, "limits")
+    total = _total(spec, "limits")
+    if not spec.overhead:
+        return total
+    # what has no bound gets none by the overhead
+    return plus(total, {n: a for n, a in parse_amounts(spec.overhead).items() if n in total})
 
 
 def container_requests(spec: PodSpec) -> Amounts:

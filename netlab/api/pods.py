@@ -148,6 +148,7 @@ class PodSpec(View, frozen=True, kw_only=True):
     scheduler_name: str = "default-scheduler"
     scheduling_gates: tuple[PodSchedulingGate, ...] = ()
     tolerations: tuple[Toleration, ...] = ()
+    overhead: dict[str, str] = {}
     os: PodOs | None = None
 
     @property

@@ -336,6 +336,15 @@ def _fields_v1(value: Any, depth: int) -> Any:
         raise _MalformedError("proto: managed fields are not JSON") from None
 
 
+def _raw_extension(value: Any, depth: int) -> Any:
+    """JSON of a type that the outer message does not know."""
+    raw = _message("k8s.io.apimachinery.pkg.runtime.RawExtension", value, depth).get("raw", "")
+    try:
+        return json.loads(base64.b64decode(raw) or b"null")
+    except ValueError:
+        raise _MalformedError("proto: an embedded object is not JSON") from None
+
+
 _READERS: Final[Mapping[str, Callable[[Any, int], Any]]] = {
     "string": _string,
     "bytes": _bytes,
@@ -347,4 +356,5 @@ _READERS: Final[Mapping[str, Callable[[Any, int], Any]]] = {
     f"{_META}.Time": _time,
     f"{_META}.MicroTime": _micro_time,
     f"{_META}.FieldsV1": _fields_v1,
+    "k8s.io.apimachinery.pkg.runtime.RawExtension": _raw_extension,
 }

@@ -29,7 +29,7 @@ from netlab.api.definitions import (
     referenced,
 )
 from netlab.api.field_errors import INVALID, FieldError, aggregate, bad_request
-from netlab.api.kind import Kind
+from netlab.api.kind import Kind, Zeros
 from netlab.api.view import Object
 from netlab.errors import ApiError
 
@@ -102,6 +102,7 @@ def check_fields(
         mode,
         duplicates=duplicates,
         patch=patch,
+        zeros=kind.zeros,
     )
 
 
@@ -114,6 +115,7 @@ def check_definition(
     *,
     duplicates: Sequence[str] = (),
     patch: Any = None,
+    zeros: Zeros = (),
 ) -> tuple[Object, list[str]]:
     """Do what ``check_fields`` does for a type that is no served kind, such as Scale.
 
@@ -121,8 +123,8 @@ def check_definition(
     them.
     """
     problems: list[str] = []
-    if not _validator(name).is_valid(obj):
-        decoder = Decoder()
+    if not _validator(name, zeros).is_valid(obj):
+        decoder = Decoder(zeros)
         try:
             obj = decoder.decode(name, obj)
         except DecodingError as error:
@@ -152,7 +154,7 @@ def _strict_error(kind: str, version: str, problems: Sequence[str], patch: Any) 
 
 
 @cache
-def _validator(name: str) -> Any:
+def _validator(name: str, zeros: Zeros) -> Any:
     """Compile the schema that exactly the objects meet which the round trip leaves unchanged.
 
     Draft 4, because it is the last in which 1.0 is no integer (Go's decoder refuses it too).
@@ -163,14 +165,14 @@ def _validator(name: str) -> Any:
         current = waiting.pop()
         if current not in types:
             fields = load_fields(current)
-            types[current] = _type_schema(current, fields.values())
+            types[current] = _type_schema(current, fields.values(), zeros)
             waiting += [r for f in fields.values() if (r := referenced(f.shape))]
     schema = {"$ref": f"#/definitions/{name}", "definitions": types}
     return jsonschema_rs.Draft4Validator(schema)
 
 
-def _type_schema(name: str, fields: Iterable[Field]) -> dict[str, Any]:
-    zeros = zero_dropped(name)
+def _type_schema(name: str, fields: Iterable[Field], own: Zeros) -> dict[str, Any]:
+    zeros = zero_dropped(name, own)
     return {
         "type": "object",
         "properties": {f.name: _field_schema(f, f.name in zeros) for f in fields},
@@ -210,4 +212,4 @@ def _shape_schema(shape: Shape) -> dict[str, Any]:
 def prepare(kinds: Iterable[Kind[Any]]) -> None:
     """Compile the schemas of ``kinds`` now, so that no first request has to wait (50 ms in all)."""
     for kind in kinds:
-        _validator(definition_of(kind))
+        _validator(definition_of(kind), kind.zeros)

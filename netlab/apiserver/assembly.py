@@ -12,6 +12,7 @@ from typing import Any
 
 from netlab.api.catalog import Catalog
 from netlab.api.kinds import SERVICE_ACCOUNT, Kind
+from netlab.api.kinds.componentstatus import COMPONENT_STATUS
 from netlab.api.view import Object
 from netlab.apiserver.auth.pki import Pki
 from netlab.apiserver.auth.tokens import ServiceAccountTokens
@@ -19,6 +20,7 @@ from netlab.apiserver.discovery.handlers import Check
 from netlab.apiserver.http.server import ApiServer
 from netlab.apiserver.registry import Registry
 from netlab.apiserver.requests import UserInfo
+from netlab.apiserver.storage.components import component_statuses
 from netlab.apiserver.streams.handlers import Connections
 from netlab.clock import Clock
 from netlab.config import LabConfig
@@ -66,6 +68,7 @@ def assemble(
         clock,
         catalog=catalog,
         creators={(SERVICE_ACCOUNT, "token"): tokens.create},
+        computed={COMPONENT_STATUS: component_statuses(store, checks or {})},
     )
     server = ApiServer(
         registry,

@@ -22,6 +22,7 @@ from netlab.api.kinds import (
     STORAGE_CLASS,
     Kind,
 )
+from netlab.api.kinds.priorityclass import PRIORITY_CLASS, SYSTEM_CLASSES, system_class
 from netlab.api.storage_marks import DEFAULT_CLASS, LOCAL_PATH, WAIT_FOR_CONSUMER
 from netlab.api.view import Object
 from netlab.client.interface import Client
@@ -39,13 +40,15 @@ KEEP_INTERVAL_S = 10.0
 
 
 async def ensure_system_objects(client: Client, config: LabConfig) -> None:
-    """Make the system namespaces, the default StorageClass, and Service default/kubernetes with
-    the API server behind it.
+    """Make the system namespaces and priority classes, the default StorageClass, and Service
+    default/kubernetes with the API server behind it.
 
     Raises: ApiError when something else has taken the Service's address.
     """
     for name in SYSTEM_NAMESPACES:
         await _ensure(client, NAMESPACE, None, {"metadata": {"name": name}})
+    for name in SYSTEM_CLASSES:
+        await _ensure(client, PRIORITY_CLASS, None, system_class(name))
     await _ensure(client, STORAGE_CLASS, None, _storage_class())
     await ensure_kubernetes_service(client, config)
 

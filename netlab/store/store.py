@@ -102,6 +102,11 @@ class Store:
         return self._revision
 
     @property
+    def failure(self) -> StorageError | None:
+        """Why no writes are taken any more; None when all is well."""
+        return self._failure
+
+    @property
     def horizon(self) -> int:
         """The oldest revision whose state is still known."""
         return self._horizon

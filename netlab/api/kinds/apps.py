@@ -75,6 +75,14 @@ REPLICA_SET = Kind(
     short_names=("rs",),
     categories=("all",),
     subresources=(SCALE, STATUS),
+    zeros=(
+        ("ReplicaSetSpec", "minReadySeconds"),
+        (
+            "ReplicaSetStatus",
+            "fullyLabeledReplicas readyReplicas availableReplicas observedGeneration",
+        ),
+        ("ReplicaSetCondition", "reason message"),
+    ),
     defaults=_replica_set_defaults,
     validate=validate_replica_set,
     validate_update=validate_selector_update,
@@ -92,6 +100,16 @@ DEPLOYMENT = Kind(
     short_names=("deploy",),
     categories=("all",),
     subresources=(SCALE, STATUS),
+    zeros=(
+        ("DeploymentSpec", "minReadySeconds paused"),
+        ("DeploymentStrategy", "type"),
+        (
+            "DeploymentStatus",
+            "observedGeneration replicas updatedReplicas readyReplicas availableReplicas"
+            " unavailableReplicas",
+        ),
+        ("DeploymentCondition", "reason message"),
+    ),
     defaults=_deployment_defaults,
     validate=validate_deployment,
     validate_update=validate_selector_update,

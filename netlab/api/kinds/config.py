@@ -57,6 +57,7 @@ SECRET = Kind(
     "Secret",
     "secrets",
     Secret,
+    zeros=(("Secret", "type"),),
     defaults=_encode_string_data,
     validate=validate_secret,
     validate_update=validate_secret_update,

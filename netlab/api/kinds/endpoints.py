@@ -50,6 +50,7 @@ ENDPOINTS = Kind(
     "endpoints",
     Endpoints,
     short_names=("ep",),
+    zeros=(("EndpointAddress", "hostname"),),
     defaults=_endpoints_defaults,
     validate=validate_endpoints,
     create_on_update=True,

@@ -94,6 +94,10 @@ EVENT = Kind(
     "events",
     Event,
     short_names=("ev",),
+    zeros=(
+        ("Event", "reason message count type action"),
+        ("EventSource", "component host"),
+    ),
     defaults=_defaults,
     validate=_validate,
     create_on_update=True,

@@ -78,6 +78,7 @@ NAMESPACE = Kind(
     short_names=("ns",),
     verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
     subresources=(Subresource("finalize", ("update",), merge=_finalized), STATUS),
+    zeros=(("NamespaceStatus", "phase"),),
     defaults=_defaults,
     name_rule=names.dns1123_label,
     prepare_create=_prepare_create,

@@ -146,6 +146,11 @@ NODE = Kind(
     namespaced=False,
     short_names=("no",),
     subresources=(proxied("NodeProxyOptions"), STATUS),
+    zeros=(
+        ("Taint", "value"),
+        ("NodeSpec", "podCIDR providerID unschedulable"),
+        ("NodeCondition", "reason message"),
+    ),
     defaults=_defaults,
     validate=_validate,
     validate_update=_validate_update,

@@ -135,6 +135,16 @@ POD = Kind(
         Subresource("resize", GET_PATCH_UPDATE, merge=_with_resources, validate=validate_resize),
         STATUS,
     ),
+    zeros=(
+        (
+            "PodStatus",
+            "phase message reason hostIP podIP nominatedNodeName qosClass observedGeneration",
+        ),
+        ("PodCondition", "reason message observedGeneration"),
+        ("ContainerStatus", "containerID"),
+        ("ContainerStateTerminated", "signal reason message containerID"),
+        ("ContainerStateWaiting", "reason message"),
+    ),
     defaults=_defaults,
     validate=validate_pod,
     validate_update=validate_pod_update,

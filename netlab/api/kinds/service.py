@@ -106,6 +106,15 @@ SERVICE = Kind(
     short_names=("svc",),
     categories=("all",),
     subresources=(proxied("ServiceProxyOptions"), STATUS),
+    zeros=(
+        (
+            "ServiceSpec",
+            "clusterIP type sessionAffinity loadBalancerIP externalName"
+            " externalTrafficPolicy healthCheckNodePort publishNotReadyAddresses",
+        ),
+        ("ServicePort", "name protocol nodePort"),
+        ("LoadBalancerIngress", "ip hostname"),
+    ),
     defaults=_defaults,
     name_rule=names.dns1035_label,
     validate=validate_service,

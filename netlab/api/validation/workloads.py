@@ -35,6 +35,19 @@ def validate_replica_set(replica_set: Object) -> list[FieldError]:
     return errors + _validate_template(spec, "ReplicaSet")
 
 
+def validate_replication_controller(controller: Object) -> list[FieldError]:
+    """Return what is wrong with a ReplicationController, metadata aside."""
+    spec = controller.get("spec") or {}
+    errors = _validate_counts(spec, ("minReadySeconds",))
+    if not spec.get("selector"):
+        errors.append(required("spec.selector"))
+    errors += _validate_counts(spec, ("replicas",))
+    if spec.get("template") is None:
+        return [*errors, required("spec.template")]
+    with_labels = {**spec, "selector": {"matchLabels": spec.get("selector") or {}}}
+    return errors + _validate_template(with_labels, "ReplicationController")
+
+
 def validate_deployment(deployment: Object) -> list[FieldError]:
     """Return what is wrong with a Deployment, metadata aside."""
     spec = deployment.get("spec") or {}
@@ -89,7 +102,21 @@ def validate_label_selector(selector: Mapping[str, Any], path: str) -> list[Fiel
     return errors
 
 
+def validate_template(template: Mapping[str, Any], path: str) -> list[FieldError]:
+    """Return what is wrong with a template of pods, whoever makes pods of it."""
+    metadata, pod_spec = template.get("metadata") or {}, template.get("spec") or {}
+    errors = validate_labels(metadata.get("labels") or {}, f"{path}.labels")
+    annotations = metadata.get("annotations") or {}
+    errors += validate_annotations(annotations, f"{path}.annotations")
+    errors += validate_pod_spec(pod_spec, f"{path}.spec", whole_pod=False)
+    if pod_spec.get("ephemeralContainers"):
+        detail = "ephemeral containers not allowed in pod template"
+        errors.append(forbidden_field(f"{path}.spec.ephemeralContainers", detail))
+    return errors
+
+
 def _validate_template(spec: Mapping[str, Any], owner: str) -> list[FieldError]:
+    """Check the template of a workload whose pods run for ever and carry its selector's labels."""
     template = spec.get("template") or {}
     metadata, pod_spec = template.get("metadata") or {}, template.get("spec") or {}
     labels = metadata.get("labels") or {}
@@ -97,12 +124,7 @@ def _validate_template(spec: Mapping[str, Any], owner: str) -> list[FieldError]:
     if not _selects(spec.get("selector"), labels):
         detail = "`selector` does not match template `labels`"
         errors.append(invalid_value("spec.template.metadata.labels", labels, detail))
-    errors += validate_labels(labels, "spec.template.labels")
-    errors += validate_annotations(metadata.get("annotations") or {}, "spec.template.annotations")
-    errors += validate_pod_spec(pod_spec, "spec.template.spec", whole_pod=False)
-    if pod_spec.get("ephemeralContainers"):
-        detail = "ephemeral containers not allowed in pod template"
-        errors.append(forbidden_field("spec.template.spec.ephemeralContainers", detail))
+    errors += validate_template(template, "spec.template")
     policy = pod_spec.get("restartPolicy")
     if policy in ("Never", "OnFailure"):
         path = "spec.template.spec.restartPolicy"

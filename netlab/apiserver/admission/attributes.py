@@ -41,4 +41,19 @@ class Attributes:
     subresource: str = ""
 
 
-Plugin: TypeAlias = Callable[[Attributes], None]
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A rule of admission, and the writes it is about. kinds: None for all.
+
+    run: completes the object in place, or raises ApiError.
+    """
+
+    run: Callable[[Attributes], None]
+    kinds: tuple[Kind[Any], ...] | None = None
+    operations: tuple[str, ...] = ("CREATE",)
+
+    def concerns(self, attributes: Attributes) -> bool:
+        """True when the rule has anything to say about the write."""
+        if attributes.operation not in self.operations:
+            return False
+        return self.kinds is None or attributes.kind in self.kinds

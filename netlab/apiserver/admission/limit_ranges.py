@@ -21,8 +21,6 @@ ANNOTATION = "kubernetes.io/limit-ranger"
 
 def set_default_amounts(attributes: Attributes) -> None:
     """Complete the requests and limits of a new pod's containers."""
-    if attributes.kind is not POD or attributes.operation != "CREATE":
-        return
     pod = attributes.object
     for limit_range in _limit_ranges(attributes):
         limits: dict[str, str] = {}
@@ -66,10 +64,7 @@ def check_bounds(attributes: Attributes) -> None:
     Raises: ApiError Forbidden.
     """
     kind = attributes.kind
-    if kind is POD:
-        if attributes.operation != "CREATE" and attributes.subresource != "resize":
-            return
-    elif kind is not PERSISTENT_VOLUME_CLAIM or attributes.operation == "DELETE":
+    if kind is POD and attributes.operation != "CREATE" and attributes.subresource != "resize":
         return
     spec = attributes.object.get("spec") or {}
     for limit_range in _limit_ranges(attributes):

@@ -7,7 +7,7 @@ PersistentVolumeClaimResize of kube-apiserver. Pure but for what ``Attributes`` 
 from __future__ import annotations
 
 from netlab.api.field_errors import forbidden
-from netlab.api.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS
+from netlab.api.kinds import PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS
 from netlab.api.storage import PersistentVolumeClaim, StorageClass
 from netlab.api.storage_marks import CLAIM_PROTECTION, VOLUME_PROTECTION, default_class
 from netlab.api.volume_match import storage_amount
@@ -16,8 +16,6 @@ from netlab.apiserver.admission.attributes import Attributes
 
 def default_storage_class(attributes: Attributes) -> None:
     """Give a new claim that names no class the default one, if there is any."""
-    if attributes.kind is not PERSISTENT_VOLUME_CLAIM or attributes.operation != "CREATE":
-        return
     spec = attributes.object["spec"]
     if spec.get("storageClassName") is not None:
         return  # "" asks for a volume without a class
@@ -29,14 +27,8 @@ def default_storage_class(attributes: Attributes) -> None:
 
 def storage_protection(attributes: Attributes) -> None:
     """Keep a new claim or volume from vanishing while it is used."""
-    if attributes.operation != "CREATE":
-        return
-    if attributes.kind is PERSISTENT_VOLUME_CLAIM:
-        finalizer = CLAIM_PROTECTION
-    elif attributes.kind is PERSISTENT_VOLUME:
-        finalizer = VOLUME_PROTECTION
-    else:
-        return
+    is_claim = attributes.kind is PERSISTENT_VOLUME_CLAIM
+    finalizer = CLAIM_PROTECTION if is_claim else VOLUME_PROTECTION
     metadata = attributes.object["metadata"]
     finalizers = list(metadata.get("finalizers") or ())
     if finalizer not in finalizers:
@@ -45,8 +37,6 @@ def storage_protection(attributes: Attributes) -> None:
 
 def claim_expansion(attributes: Attributes) -> None:
     """Refuse to make a claim larger that is not bound, or whose class does not allow it."""
-    if attributes.kind is not PERSISTENT_VOLUME_CLAIM or attributes.operation != "UPDATE":
-        return
     if attributes.subresource or attributes.old is None:
         return
     old = PersistentVolumeClaim.parse(attributes.old)

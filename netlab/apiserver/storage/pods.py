@@ -13,7 +13,7 @@ from netlab.api.field_errors import conflict, invalid, not_supported, required
 from netlab.api.kinds import NAMESPACE, POD, SERVICE_ACCOUNT, Kind
 from netlab.api.meta import AnyObject
 from netlab.api.view import Object
-from netlab.apiserver.admission.chain import DEFAULT_SERVICE_ACCOUNT
+from netlab.apiserver.admission.service_account import DEFAULT_SERVICE_ACCOUNT
 from netlab.apiserver.requests import DeleteOptions, WriteOptions
 from netlab.apiserver.storage import metadata as meta
 from netlab.apiserver.storage.hooks import Hooks

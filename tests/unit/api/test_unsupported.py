@@ -62,7 +62,6 @@ def test_fields_without_effect_are_named_with_their_path():
                 "affinity": {"nodeAffinity": {}},
                 "topologySpreadConstraints": [{"maxSkew": 1}],
                 "runtimeClassName": "gvisor",
-                "overhead": {"cpu": "1"},
                 "resourceClaims": [{"name": "gpu"}],
             }.items()
         ),

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from netlab.api.kinds import POD, SERVICE_ACCOUNT
+from netlab.api.kinds.priorityclass import PRIORITY_CLASS, SYSTEM_CLASSES, system_class
 from netlab.api.pod_resources import qos_class
-from netlab.apiserver.admission.chain import ACCOUNT_MOUNT_PATH
+from netlab.apiserver.admission.service_account import ACCOUNT_MOUNT_PATH
 from netlab.errors import ApiError
 
 
@@ -88,6 +89,8 @@ async def test_tolerations(lab: Any):
 
 
 async def test_priority(lab: Any):
+    for name in SYSTEM_CLASSES:
+        await lab.create(PRIORITY_CLASS, system_class(name))
     spec = (await lab.create(POD, lab.pod("p")))["spec"]
     assert (spec["priority"], spec["preemptionPolicy"]) == (0, "PreemptLowerPriority")
     body = lab.pod("q", priorityClassName="system-node-critical")

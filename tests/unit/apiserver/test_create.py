@@ -210,10 +210,10 @@ async def test_warnings(lab: Any):
 
 
 async def test_inert_fields_are_told_unless_nobody_listens(lab: Any):
-    body = lab.pod("p", priorityClassName="", runtimeClassName="x")
+    body = lab.pod("p", priorityClassName="", hostUsers=False)
     result = await lab.registry.create(POD, "default", body, WriteOptions())
-    assert any("runtimeClassName" in text for text in result.warnings)
-    body = lab.pod("q", runtimeClassName="x")
+    assert any("hostUsers" in text for text in result.warnings)
+    body = lab.pod("q", hostUsers=False)
     result = await lab.registry.create(POD, "default", body, WriteOptions(advise=False))
     assert result.warnings == ()
 

@@ -52,10 +52,13 @@ def test_aggregated_discovery_splits_the_core_group_from_the_others():
     assert [group["metadata"].get("name") for group in core["items"]] == [None]
     assert [group["metadata"]["name"] for group in named["items"]] == [
         "apps",
+        "events.k8s.io",
         "authentication.k8s.io",
         "authorization.k8s.io",
         "storage.k8s.io",
+        "scheduling.k8s.io",
         "coordination.k8s.io",
+        "node.k8s.io",
         "discovery.k8s.io",
         "metrics.k8s.io",
     ]
