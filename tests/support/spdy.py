@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import asynccontextmanager
 
-from netlab.apiserver.streams import spdy_frames as spdy
-from netlab.apiserver.streams.spdy_frames import Data, FrameReader, FrameWriter, SynReply
+from netlab.streaming import spdy_frames as spdy
+from netlab.streaming.spdy_frames import Data, FrameReader, FrameWriter, SynReply
 
 
 class SpdyClient:

@@ -18,7 +18,7 @@ import pytest
 from netlab.api.kinds import POD
 from netlab.api.streams import STDERR, STDOUT
 from netlab.command import run
-from netlab.kubelet.streams.dialing import dial_localhost
+from netlab.net.dialing import dial_localhost
 from netlab.net.netns import create_netns, open_socket, remove_netns
 from tests.support.api import FakeNode, api_lab
 from tests.support.client_tools import VERSIONS, kubectl_path

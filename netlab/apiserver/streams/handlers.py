@@ -30,24 +30,23 @@ from netlab.apiserver.http.exchange import (
 )
 from netlab.apiserver.http.paths import Target
 from netlab.apiserver.registry import Registry
-from netlab.apiserver.streams import portforward
-from netlab.apiserver.streams.channels import PROTOCOLS, SPDY_PROTOCOLS, V4
-from netlab.apiserver.streams.commands import (
+from netlab.apiserver.streams.command_query import check_command, parse_command
+from netlab.apiserver.streams.logs import choose_container, parse_log_options
+from netlab.apiserver.streams.proxying import ProxyHandlers
+from netlab.errors import ApiError, NetlabError
+from netlab.streaming import portforward
+from netlab.streaming.channels import PROTOCOLS, SPDY_PROTOCOLS, V4
+from netlab.streaming.commands import (
     CommandRequest,
     SpdyCommand,
     WebSocketCommand,
     as_api_error,
-    check_command,
-    parse_command,
     run_command,
 )
-from netlab.apiserver.streams.connection import switch_protocols, watch_departure
-from netlab.apiserver.streams.logs import choose_container, parse_log_options
-from netlab.apiserver.streams.portforward import ChannelForward, SpdyForward
-from netlab.apiserver.streams.proxying import ProxyHandlers
-from netlab.apiserver.streams.upgrading import Carrier, Upgrade, choose_upgrade, spdy_headers
-from netlab.apiserver.streams.websocket import Channels, TunnelWire, accept_websocket
-from netlab.errors import ApiError, NetlabError
+from netlab.streaming.connection import switch_protocols, watch_departure
+from netlab.streaming.portforward import ChannelForward, SpdyForward
+from netlab.streaming.upgrading import Carrier, Upgrade, choose_upgrade, spdy_headers
+from netlab.streaming.websocket import Channels, TunnelWire, accept_websocket
 
 Connections: TypeAlias = Callable[[str], NodeConnection | None]
 """Finds the connection to a node by its name; None when there is none."""

@@ -37,7 +37,6 @@ from netlab.apiserver.registry import Registry
 from netlab.apiserver.requests import ListOptions
 from netlab.apiserver.streams import backend
 from netlab.apiserver.streams.backend import BackendError, BackendResponse
-from netlab.apiserver.streams.connection import TakenConnection, take_connection, watch_departure
 from netlab.apiserver.streams.location import (
     Location,
     ProxyName,
@@ -49,6 +48,7 @@ from netlab.apiserver.streams.location import (
 from netlab.apiserver.streams.logs import parse_log_options
 from netlab.apiserver.streams.rewriting import Rewriter, rewrite_html
 from netlab.errors import ApiError
+from netlab.streaming.connection import TakenConnection, take_connection, watch_departure
 
 LARGEST_PAGE_BYTES = 8 << 20
 """A page is held whole to rewrite its links; a larger one passes as it is."""

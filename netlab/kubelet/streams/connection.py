@@ -22,9 +22,9 @@ from netlab.kubelet.inventory import Inventory
 from netlab.kubelet.node_parts import NodeParts
 from netlab.kubelet.planning.steps import Observed
 from netlab.kubelet.status.pod import CONTAINER_ID_SCHEME
-from netlab.kubelet.streams.dialing import dial, dial_localhost
 from netlab.kubelet.streams.logs import read_log
 from netlab.kubelet.worker import PodWorker
+from netlab.net.dialing import dial, dial_localhost
 from netlab.runtime.cri import ContainerPhase, ContainerState, PodIdentity
 
 FindWorker = Callable[[str, str], PodWorker | None]

@@ -6,7 +6,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from netlab.apiserver.streams.channels import V4, V5
+from netlab.streaming.channels import V4, V5
 from tests.support.api import api_lab
 
 PODS = "/api/v1/namespaces/default/pods"

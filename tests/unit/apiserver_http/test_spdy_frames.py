@@ -6,8 +6,8 @@ import zlib
 
 import pytest
 
-from netlab.apiserver.streams import spdy_frames as spdy
-from netlab.apiserver.streams.spdy_frames import (
+from netlab.streaming import spdy_frames as spdy
+from netlab.streaming.spdy_frames import (
     Data,
     FrameReader,
     FrameWriter,
@@ -20,7 +20,7 @@ from netlab.apiserver.streams.spdy_frames import (
     SynStream,
     WindowUpdate,
 )
-from netlab.apiserver.streams.spdy_session import SpdySession, StreamResetError
+from netlab.streaming.spdy_session import SpdySession, StreamResetError
 
 
 def test_the_dictionary_is_that_of_the_specification():

@@ -6,9 +6,9 @@ import struct
 import msgspec
 import pytest
 
-from netlab.apiserver.streams.channels import V1_BASE64, V4
-from netlab.apiserver.streams.portforward import TUNNEL_PROTOCOL
-from netlab.apiserver.streams.spdy_frames import Data, FrameReader, FrameWriter, data_frame
+from netlab.streaming.channels import V1_BASE64, V4
+from netlab.streaming.portforward import TUNNEL_PROTOCOL
+from netlab.streaming.spdy_frames import Data, FrameReader, FrameWriter, data_frame
 from tests.support.spdy import spdy_connection
 
 PODS = "/api/v1/namespaces/default/pods"

@@ -6,7 +6,10 @@ import msgspec
 import pytest
 
 from netlab.api.streams import LogOptions
-from netlab.apiserver.streams.channels import (
+from netlab.apiserver.streams.command_query import parse_command
+from netlab.apiserver.streams.logs import choose_container, parse_log_options
+from netlab.errors import ApiError
+from netlab.streaming.channels import (
     V1,
     V1_BASE64,
     V4,
@@ -21,9 +24,7 @@ from netlab.apiserver.streams.channels import (
     parse_frame,
     split_message,
 )
-from netlab.apiserver.streams.commands import CommandRequest, parse_command
-from netlab.apiserver.streams.logs import choose_container, parse_log_options
-from netlab.errors import ApiError
+from netlab.streaming.commands import CommandRequest
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -14,8 +14,8 @@ from enum import Enum
 from multidict import MultiMapping
 
 from netlab.api.field_errors import bad_request
-from netlab.apiserver.streams.channels import V1, choose_protocol
 from netlab.errors import ApiError
+from netlab.streaming.channels import V1, choose_protocol
 
 SPDY_UPGRADE = "SPDY/3.1"
 PROTOCOL_HEADER = "X-Stream-Protocol-Version"

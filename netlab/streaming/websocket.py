@@ -10,8 +10,8 @@ import contextlib
 
 from aiohttp import WSMsgType, web
 
-from netlab.apiserver.streams.channels import is_base64, join_message, split_message
-from netlab.apiserver.streams.upgrading import Upgrade
+from netlab.streaming.channels import is_base64, join_message, split_message
+from netlab.streaming.upgrading import Upgrade
 
 LARGEST_MESSAGE_BYTES = 4 << 20
 CLOSE_TIMEOUT_S = 5.0

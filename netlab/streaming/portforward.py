@@ -21,10 +21,10 @@ from urllib.parse import parse_qs
 
 from netlab.api.field_errors import bad_request
 from netlab.api.streams import ByteStream
-from netlab.apiserver.streams.channels import V4, V4_BASE64
-from netlab.apiserver.streams.spdy_session import SpdySession, SpdyStream, StreamResetError, Wire
-from netlab.apiserver.streams.websocket import Channels
 from netlab.errors import ApiError, NetlabError
+from netlab.streaming.channels import V4, V4_BASE64
+from netlab.streaming.spdy_session import SpdySession, SpdyStream, StreamResetError, Wire
+from netlab.streaming.websocket import Channels
 
 SPDY_PROTOCOL = "portforward.k8s.io"
 TUNNEL_PROTOCOL = f"SPDY/3.1+{SPDY_PROTOCOL}"

@@ -22,8 +22,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from netlab.apiserver.streams import spdy_frames as spdy
-from netlab.apiserver.streams.spdy_frames import (
+from netlab.streaming import spdy_frames as spdy
+from netlab.streaming.spdy_frames import (
     Data,
     Frame,
     FrameReader,

@@ -13,16 +13,13 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import parse_qs
 
-from netlab.api.field_errors import bad_request
 from netlab.api.streams import ERROR, RESIZE, STDERR, STDIN, STDOUT, ExecProcess
-from netlab.apiserver.http.parameters import truth
-from netlab.apiserver.streams.channels import CLOSE, V1, V5, encode_outcome, parse_size
-from netlab.apiserver.streams.connection import TakenConnection
-from netlab.apiserver.streams.spdy_session import SpdySession, SpdyStream, StreamResetError
-from netlab.apiserver.streams.websocket import Channels
 from netlab.errors import ApiError, NetlabError
+from netlab.streaming.channels import CLOSE, V1, V5, encode_outcome, parse_size
+from netlab.streaming.connection import TakenConnection
+from netlab.streaming.spdy_session import SpdySession, SpdyStream, StreamResetError
+from netlab.streaming.websocket import Channels
 
 STREAMS_TIMEOUT_S = 30.0
 """For the caller to open all its streams; the kubelet's own limit."""
@@ -33,37 +30,13 @@ LONGEST_SIZE_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class CommandRequest:
-    """Query of ``…/exec`` and ``…/attach``. argv: empty for attach."""
+    """What a caller wants of ``exec`` or ``attach``. argv: empty for attach."""
 
     argv: tuple[str, ...]
     stdin: bool
     stdout: bool
     stderr: bool
     tty: bool
-
-
-def parse_command(raw_query: str) -> CommandRequest:
-    """Return what ``?command=…&command=…&stdin=true`` asks for."""
-    values = parse_qs(raw_query, keep_blank_values=True)
-
-    def flag(name: str) -> bool:
-        return name in values and truth(values[name][0])
-
-    return CommandRequest(
-        argv=tuple(values.get("command", ())),
-        stdin=flag("stdin"),
-        stdout=flag("stdout"),
-        stderr=flag("stderr"),
-        tty=flag("tty"),
-    )
-
-
-def check_command(request: CommandRequest, *, attach: bool) -> None:
-    """Raises: ApiError BadRequest for a request that means nothing."""
-    if not (request.stdin or request.stdout or request.stderr):
-        raise bad_request("you must specify at least 1 of stdin, stdout, stderr")
-    if not attach and not request.argv:
-        raise bad_request("you must specify at least one command for the container")
 
 
 class CommandStreams(Protocol):

@@ -1,0 +1,1 @@
+"""What HTTP connections go over to: SPDY and WebSockets, and commands and port-forwards in them."""
