@@ -49,9 +49,9 @@ from netlab.kubelet.agent import Kubelet
 from netlab.kubelet.folders import NodeFolders
 from netlab.kubelet.volumes.provisioner import LocalPathProvisioner
 from netlab.lab.labs import config_path, host_ledger
-from netlab.lab.process import take_lock
+from netlab.lab.process import lock_path, take_lock
 from netlab.lab.progress import Progress
-from netlab.lab.readiness import wait_for_dns
+from netlab.lab.readiness import system_question, wait_for_dns
 from netlab.net import netns
 from netlab.net.host import NetworkHost
 from netlab.net.link_state import Wanted
@@ -67,7 +67,6 @@ log = logging.getLogger("netlab.daemon")
 
 STEP_LIMIT_S = 60
 COMPONENTS = ("controller-manager", "scheduler", "kubelet", "kube-proxy")
-DNS_QUESTION = "kubernetes.default.svc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +274,7 @@ class Daemon:
         Raises: HostError naming the step that was not done in time.
         """
         config = self._config
-        question = f"{DNS_QUESTION}.{config.cluster_domain}"
+        question = system_question(config)
         steps: list[tuple[str, Callable[[], Awaitable[object]]]] = [
             ("Starting controllers, scheduler and kube-proxy", parts.synced),
             (f"Waiting until node {config.node_name} is ready", parts.kubelet.ready.wait),
@@ -347,6 +346,7 @@ def main() -> None:
         config = decode_config(Path(sys.argv[1]).read_bytes())
         take_lock(config)
         if not config_path(config.name).exists():
+            lock_path(config.name).unlink(missing_ok=True)
             raise HostError(f"lab {config.name} was removed while it was starting")
         os.chdir("/")
         uvloop.run(_main(config, progress))

@@ -10,7 +10,8 @@ import click
 
 from netlab.config import DEFAULT_NAME
 from netlab.lab.health import LabHealth, NodeState, look_at
-from netlab.lab.labs import known_labs, load_config
+from netlab.lab.labs import all_labs, load_config
+from netlab.lab.start import name_flag
 
 
 @click.command("status", short_help="Tell how a lab is.")
@@ -18,7 +19,7 @@ from netlab.lab.labs import known_labs, load_config
 @click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text")
 def status(name: str, output: str) -> None:
     """Tell pid, addresses, nodes and the health of each component; exit 1 when not all is well."""
-    if name not in known_labs():
+    if name not in all_labs():
         if output == "json":
             click.echo(json.dumps({"name": name, "running": False, "exists": False}))
         else:
@@ -35,7 +36,8 @@ def status(name: str, output: str) -> None:
 def as_json(health: LabHealth) -> dict[str, Any]:
     """Return what ``status -o json`` prints: name, running, pid, addresses, nodes, components.
 
-    components: ``[{"name": "kubelet", "healthy": true, "message": ""}, …]`` from /readyz.
+    components: ``[{"name": "kubelet", "healthy": true, "message": ""}, …]`` from /readyz, and what
+    was seen from outside; problems: each as a line.
     """
     config = health.config
     return {
@@ -50,6 +52,8 @@ def as_json(health: LabHealth) -> dict[str, Any]:
         "podCIDR": str(config.pod_cidr),
         "serviceCIDR": str(config.service_cidr),
         "netns": str(config.netns) if config.netns else None,
+        "healthy": health.well,
+        "problems": list(health.problems),
         "nodes": [_node_json(node) for node in health.nodes],
         "components": [
             {"name": part.name, "healthy": part.healthy, "message": part.message}
@@ -91,3 +95,17 @@ def _print(health: LabHealth) -> None:
     for part in health.parts:
         mark = "\u2713" if part.healthy else "\u2717"
         click.echo(f"  {mark} {part.name}  {part.message}".rstrip())
+    if health.problems:
+        click.echo(_advice(health))
+
+
+def _advice(health: LabHealth) -> str:
+    """Return what to do about a lab that is not well."""
+    if health.stopped:
+        return "Nothing else was looked at."
+    flag = name_flag(health.config)
+    return (
+        f"{len(health.problems)} thing{'s' * (len(health.problems) > 1)} wrong. Its log is "
+        f"{health.config.run_dir / 'daemon.log'}; 'netlab down{flag}' and "
+        f"'netlab up{flag}' make it anew."
+    )

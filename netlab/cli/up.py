@@ -95,7 +95,10 @@ class _Teller:
         elif event.what == "running":
             self._say(f'Lab "{name}" is running already.')
         elif event.what == "waiting":
-            self._say(f'Another "netlab up" starts lab "{name}"; waiting for it.')
+            who = f" (process {event.pid})" if event.pid else ""
+            self._say(f'Waiting for another netlab command{who} that changes lab "{name}" ...')
+        elif event.what == "warning":
+            click.echo(f"warning: {event.text}", err=True)
         else:
             self._say(f" \u2713 {event.text:<52} {event.seconds:5.2f} s")
 

@@ -218,7 +218,8 @@ class BlockingClient:
 
     def _connect(self) -> Connection:
         try:
-            sock = socket.create_connection((self._host, self._port), CONNECT_TIMEOUT_S)
+            limit_s = min(CONNECT_TIMEOUT_S, self._timeout_s or CONNECT_TIMEOUT_S)
+            sock = socket.create_connection((self._host, self._port), limit_s)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls:
                 sock = _wrap_tls(sock, self.access, self._host)

@@ -9,26 +9,36 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from netlab.config import RUN_ROOT, STATE_ROOT, LabConfig, decode_config, encode_config
-from netlab.errors import HostError, UsageError
+from netlab.errors import HostError, NetlabError, UsageError
 from netlab.lab.ledger import Ledger
+from netlab.lab.marks import labs_in_kernel
 from netlab.locks import locked_folder
+from netlab.net.netns import list_netns
 
 PUBLIC, PRIVATE = 0o755, 0o700
 """Modes of folders: everybody may see the names of labs, only root their keys."""
 
 
-def known_labs() -> Iterator[str]:
-    """Yield the names of all labs that have a run or state folder, sorted."""
+def known_labs() -> list[str]:
+    """Return the names of all labs that have a run or state folder, sorted."""
     names: set[str] = set()
     for parent in (RUN_ROOT, STATE_ROOT / "labs"):
         with contextlib.suppress(FileNotFoundError):
             names.update(entry.name for entry in parent.iterdir() if entry.is_dir())
-    yield from sorted(names)
+    return sorted(names)
+
+
+def all_labs() -> list[str]:
+    """Return the names of all labs that have a folder or of which the kernel shows something."""
+    return sorted({*known_labs(), *labs_in_kernel()})
 
 
 @contextlib.contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Hold the machine-wide lock under which names and ports are chosen and settings saved."""
+    """Hold the machine-wide lock under which names and ports are chosen and settings saved.
+
+    Only inside a turn (``turns``), which keeps the locked folder from being removed.
+    """
     ensure_folder(RUN_ROOT, PUBLIC)
     with locked_folder(RUN_ROOT):
         yield
@@ -38,8 +48,7 @@ def ports_taken() -> set[int]:
     """Return the API ports of all known labs, running or not."""
     ports = set()
     for name in known_labs():
-        with contextlib.suppress(UsageError):
-            ports.add(load_config(name).api_port)
+        ports.add(settings_or_guess(name).api_port)
     return ports
 
 
@@ -89,17 +98,66 @@ def save_config(config: LabConfig) -> None:
 def load_config(name: str) -> LabConfig:
     """Return a lab's settings.
 
-    Raises: UsageError when there is no such lab; HostError when its file may not be read.
+    Raises: UsageError when there is no such lab; HostError when its file may not be read, or is
+    damaged.
     """
+    path = config_path(name)
     try:
-        return decode_config(config_path(name).read_bytes())
-    except FileNotFoundError as error:
-        labs = ", ".join(known_labs()) or "none"
+        return _decoded(name, path.read_bytes())
+    except UsageError as error:
+        raise HostError(
+            f"lab {name}: its settings in {path} are damaged ({error}); "
+            f"'netlab down --name {name}' still removes it"
+        ) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if name in all_labs():
+            raise HostError(
+                f"lab {name}: its settings in {path} are gone; 'netlab down --name {name}' "
+                "still removes it"
+            ) from error
+        labs = ", ".join(all_labs()) or "none"
         raise UsageError(
             f"there is no lab {name!r} (labs: {labs}); start one with 'netlab up'"
         ) from error
     except PermissionError as error:
         raise HostError(f"lab {name}: its settings are root's; run this with sudo") from error
+    except OSError as error:
+        raise HostError(
+            f"lab {name}: its settings in {path} cannot be read ({error.strerror}); "
+            f"'netlab down --name {name}' still removes it"
+        ) from error
+
+
+def settings_or_guess(name: str) -> LabConfig:
+    """Return a lab's settings, or what comes nearest to them when they are damaged or gone.
+
+    The ledger has a copy. Without that too, it is a sandbox unless its pods hang on the bridge of
+    the host's own network: what is the host's must not be touched for a lab that was never there.
+    """
+    with contextlib.suppress(NetlabError):
+        return load_config(name)
+    guess = LabConfig(name=name, sandbox=True)
+    for entry in host_ledger(guess).newest_first():
+        if entry.what == "settings":
+            with contextlib.suppress(UsageError):
+                return _decoded(name, entry.before.encode())
+        if entry.what == "rules":
+            return LabConfig(name=name)
+    if (guess.netns and guess.netns.exists()) or guess.node_etc.exists():
+        return guess
+    has_pods = any(netns.startswith(f"{guess.netns_name}_") for netns in list_netns())
+    return LabConfig(name=name, sandbox=not (has_pods and Path("/sys/class/net/cni0").exists()))
+
+
+def _decoded(name: str, data: bytes) -> LabConfig:
+    """Return the settings in ``data``.
+
+    Raises: UsageError when they are none, or another lab's.
+    """
+    config = decode_config(data)
+    if config.name != name:
+        raise UsageError(f"they are those of lab {config.name!r}")
+    return config
 
 
 def kubeconfig_ledger(config: LabConfig) -> Ledger:

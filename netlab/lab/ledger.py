@@ -15,11 +15,14 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-What: TypeAlias = Literal["netns", "link", "route", "sysctl", "rules", "kubeconfig"]
+What: TypeAlias = Literal["netns", "link", "route", "sysctl", "rules", "kubeconfig", "settings"]
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One change. name: namespace, link, route, sysctl or file; before: its earlier value."""
+    """One change. name: namespace, link, route, sysctl or file; before: its earlier value.
+
+    ``settings`` is no change but a copy of the lab's settings (``before``), should they be damaged.
+    """
 
     what: What
     name: str
@@ -36,7 +39,7 @@ class Ledger:
         """Write down a change that is about to be made; the first entry for a thing counts."""
         if any(entry.what == what and entry.name == name for entry in self.entries()):
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._path.open("ab") as file:
             file.write(msgspec.json.encode(Entry(what, name, before)) + b"\n")
             file.flush()
@@ -53,13 +56,13 @@ class Ledger:
     def _read(self) -> Iterator[Entry]:
         try:
             lines = self._path.read_bytes().split(b"\n")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         for line in lines:
             if not line:
                 continue
             try:
                 yield msgspec.json.decode(line, type=Entry)
-            except msgspec.MsgspecError:
-                # only the last line can be cut short, and its change was not made yet
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                # cut short by a crash: that change was not made yet; or damaged: the rest counts
                 continue

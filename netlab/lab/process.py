@@ -1,9 +1,9 @@
-"""The daemon as a process: whether it runs, how to stop it.
+"""The daemon as a process: whether it runs, what it is doing, how to stop it.
 
 A running daemon holds an exclusive lock on ``/run/netlab/NAME.lock`` and writes its pid and start
-time into it. The lock tells for sure whether a daemon runs (the kernel drops it when the process
-ends, however it ends); pid and start time together name the process, so that a pid that was used
-again is never signalled.
+time into it: together they name the process, so that a pid that was used again is never signalled.
+Should the file be gone or hold something else, the daemon is found among the kernel's processes by
+its command line (``marks``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import msgspec
 
 from netlab.config import RUN_ROOT, LabConfig
 from netlab.errors import HostError
+from netlab.lab.marks import daemons_of
 
 POLL_S = 0.02
 
@@ -34,9 +34,10 @@ class DaemonRecord(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class RunningDaemon:
-    """A daemon that holds its lock."""
+    """A daemon that runs. stopped: a signal or a debugger holds it; it does nothing meanwhile."""
 
     pid: int
+    stopped: bool = False
 
 
 def lock_path(name: str) -> Path:
@@ -50,61 +51,27 @@ def take_lock(config: LabConfig) -> int:
     Raises: HostError when another daemon of that name holds it.
     """
     RUN_ROOT.mkdir(mode=0o755, exist_ok=True)
-    descriptor = os.open(lock_path(config.name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(lock_path(config.name), flags, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
         raise HostError(f"lab {config.name}: a daemon of that name runs already") from error
-    record = DaemonRecord(os.getpid(), _start_ticks(os.getpid()) or 0)
+    stat = _stat(os.getpid())
+    record = DaemonRecord(os.getpid(), stat.start_ticks if stat else 0)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, msgspec.json.encode(record), 0)
     return descriptor
 
 
-@contextlib.contextmanager
-def no_daemon(config: LabConfig) -> Iterator[None]:
-    """Keep every daemon of that name from starting while the block runs.
-
-    Raises: HostError when one has just begun to.
-    """
-    RUN_ROOT.mkdir(mode=0o755, exist_ok=True)
-    descriptor = os.open(lock_path(config.name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            message = f"lab {config.name}: its daemon is starting; try again in a second"
-            raise HostError(message) from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def is_locked(name: str) -> bool:
-    """True when a daemon of that name runs."""
-    try:
-        descriptor = os.open(lock_path(name), os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
 def running_daemon(config: LabConfig) -> RunningDaemon | None:
     """Return the lab's daemon, or None when none runs."""
-    try:
-        record = msgspec.json.decode(lock_path(config.name).read_bytes(), type=DaemonRecord)
-    except (FileNotFoundError, msgspec.MsgspecError):
-        return None
-    if _start_ticks(record.pid) != record.start_ticks:
-        return None
-    return RunningDaemon(record.pid)
+    for pid in (_recorded_pid(config), *daemons_of(config.name)):
+        stat = _stat(pid) if pid else None
+        if stat is not None:
+            return RunningDaemon(pid, stopped=stat.state in "Tt")
+    return None
 
 
 def runs_elsewhere(config: LabConfig) -> bool:
@@ -119,23 +86,53 @@ def runs_elsewhere(config: LabConfig) -> bool:
 
 
 def stop_daemon(config: LabConfig, *, grace_s: float) -> bool:
-    """End the lab's daemon, with SIGKILL after ``grace_s``; return whether one ran."""
-    daemon = running_daemon(config)
-    if daemon is None:
-        return False
-    for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5.0)):
+    """End all daemons of the lab, with SIGKILL after ``grace_s``; return whether one ran.
+
+    Raises: HostError when one does not end.
+    """
+    ran = False
+    while (daemon := running_daemon(config)) is not None:
+        ran = True
+        _end(config, daemon, grace_s)
+    return ran
+
+
+def _end(config: LabConfig, daemon: RunningDaemon, grace_s: float) -> None:
+    start = _stat(daemon.pid)
+    kill = (signal.SIGKILL, 5.0)
+    # one that is stopped does not hear of anything else
+    for number, wait_s in [kill] if daemon.stopped else [(signal.SIGTERM, grace_s), kill]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(daemon.pid, number)
         deadline = time.monotonic() + wait_s
         while time.monotonic() < deadline:
-            if running_daemon(config) is None:
-                return True
+            now = _stat(daemon.pid)
+            if now is None or start is None or now.start_ticks != start.start_ticks:
+                return
             time.sleep(POLL_S)
     raise HostError(f"lab {config.name}: daemon {daemon.pid} does not end, even by SIGKILL")
 
 
-def _start_ticks(pid: int) -> int | None:
-    """Return when the process started, in clock ticks since boot; None when it has ended.
+def _recorded_pid(config: LabConfig) -> int:
+    """Return the pid in the lock file if it still is that process; 0 otherwise."""
+    try:
+        record = msgspec.json.decode(lock_path(config.name).read_bytes(), type=DaemonRecord)
+    except (OSError, msgspec.MsgspecError):
+        return 0
+    stat = _stat(record.pid)
+    return record.pid if stat and stat.start_ticks == record.start_ticks else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Stat:
+    """state: the letter of proc(5); start_ticks: clock ticks since boot."""
+
+    state: str
+    start_ticks: int
+
+
+def _stat(pid: int) -> _Stat | None:
+    """Return what the kernel says of a process; None when it has ended.
 
     Source: proc(5), /proc/[pid]/stat fields 3 and 22; the name in field 2 may hold spaces.
     """
@@ -145,4 +142,4 @@ def _start_ticks(pid: int) -> int | None:
         return None
     state, *fields = stat.rpartition(")")[2].split()
     # a zombie has ended; only its parent has not asked yet
-    return None if state == "Z" else int(fields[18])
+    return None if state in "ZX" else _Stat(state, int(fields[18]))

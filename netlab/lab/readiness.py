@@ -12,10 +12,12 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from netlab.clock import Clock
+from netlab.config import LabConfig
 from netlab.net.netns import call_in_netns
 
 RETRY_S = 0.02
 ANSWER_TIMEOUT_S = 0.1
+QUESTIONS_A_SECOND = 10
 
 
 def a_question(identifier: int, name: str) -> bytes:
@@ -34,20 +36,32 @@ def is_answer(message: bytes, identifier: int) -> bool:
     )
 
 
+def system_question(config: LabConfig) -> str:
+    """Return the name that every cluster's DNS server answers for."""
+    return f"kubernetes.default.svc.{config.cluster_domain}"
+
+
 async def wait_for_dns(netns: Path | None, server: IPv4Address, name: str, clock: Clock) -> None:
     """Return when ``server`` answers for ``name`` without an error and with a record."""
-
-    def ask() -> bool:
-        # a fresh socket each time: connection tracking would keep an old one on its old way
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-            asking.settimeout(ANSWER_TIMEOUT_S)
-            identifier = secrets.randbelow(1 << 16)
-            try:
-                asking.connect((str(server), 53))
-                asking.send(a_question(identifier, name))
-                return is_answer(asking.recv(512), identifier)
-            except OSError:  # refused by a rule, lost, or nobody there yet
-                return False
-
-    while not await call_in_netns(netns, ask):
+    while not await call_in_netns(netns, lambda: _ask(server, name)):
         await clock.sleep(RETRY_S)
+
+
+async def dns_answers(netns: Path | None, server: IPv4Address, name: str) -> bool:
+    """True when ``server`` answers for ``name`` within a second."""
+    return await call_in_netns(
+        netns, lambda: any(_ask(server, name) for _ in range(QUESTIONS_A_SECOND))
+    )
+
+
+def _ask(server: IPv4Address, name: str) -> bool:
+    # a fresh socket each time: connection tracking would keep an old one on its old way
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(ANSWER_TIMEOUT_S)
+        identifier = secrets.randbelow(1 << 16)
+        try:
+            asking.connect((str(server), 53))
+            asking.send(a_question(identifier, name))
+            return is_answer(asking.recv(512), identifier)
+        except OSError:  # refused by a rule, lost, or nobody there yet
+            return False

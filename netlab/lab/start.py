@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,13 +19,15 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from netlab.client.kubeconfig_file import kubeconfig_paths, merge_context
-from netlab.config import DEFAULT_NAME, STATE_ROOT, LabConfig
+from netlab.config import DEFAULT_NAME, STATE_ROOT, LabConfig, encode_config
 from netlab.errors import HostError, NetlabError, UsageError
 from netlab.lab.facts import quick_facts
+from netlab.lab.health import LabHealth, look_at
 from netlab.lab.labs import (
     PRIVATE,
     config_path,
     ensure_folder,
+    host_ledger,
     known_labs,
     kubeconfig_ledger,
     load_config,
@@ -34,14 +35,19 @@ from netlab.lab.labs import (
     one_at_a_time,
     ports_taken,
     save_config,
+    settings_or_guess,
 )
 from netlab.lab.netns_mount import note_netns_folder
-from netlab.lab.preflight import Finding, check_host, check_root
-from netlab.lab.process import is_locked, running_daemon, runs_elsewhere
+from netlab.lab.preflight import Finding, HostFacts, check_host, check_root
+from netlab.lab.process import running_daemon, runs_elsewhere
 from netlab.lab.progress import Report, read_reports
 from netlab.lab.settings import with_port
 from netlab.lab.teardown import remove_lab
+from netlab.lab.turns import turn
 from netlab.lab.units import own_scope
+
+WELL_LIMIT_S = 10.0
+WELL_POLL_S = 0.2
 
 FAILED = STATE_ROOT / "failed"
 """Where the logs of labs that could not be started are kept; the lab itself is removed."""
@@ -49,15 +55,23 @@ FAILED = STATE_ROOT / "failed"
 
 @dataclass(frozen=True, slots=True)
 class StartEvent:
-    """Something that happened on the way. text, seconds: of a finished step only."""
+    """Something that happened on the way.
 
-    what: Literal["creating", "running", "waiting", "step"]
+    text, seconds: of a finished step; text of a warning. pid: of the command that is waited for.
+    """
+
+    what: Literal["creating", "running", "waiting", "step", "warning"]
     config: LabConfig
     text: str = ""
     seconds: float = 0.0
+    pid: int = 0
 
 
 Tell: TypeAlias = Callable[[StartEvent], None]
+
+
+def _silent(_event: StartEvent) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +83,7 @@ class Started:
     seconds: float
 
 
-def start_lab(wanted: LabConfig, *, port_chosen: bool, tell: Tell) -> Started:
+def start_lab(wanted: LabConfig, *, port_chosen: bool = False, tell: Tell = _silent) -> Started:
     """Start the lab, or bring it back, and return when it works.
 
     port_chosen: the API port was asked for; otherwise a free one is taken.
@@ -80,6 +94,14 @@ def start_lab(wanted: LabConfig, *, port_chosen: bool, tell: Tell) -> Started:
     start = time.monotonic()
     facts = quick_facts()
     _stop_at_failure([check_root(facts)])
+    with turn(wanted.name, waiting=lambda pid: tell(StartEvent("waiting", wanted, pid=pid))):
+        config = _start(wanted, facts, port_chosen=port_chosen, tell=tell)
+        kubeconfigs = tuple(_merge(config))
+    return Started(config, kubeconfigs, time.monotonic() - start)
+
+
+def _start(wanted: LabConfig, facts: HostFacts, *, port_chosen: bool, tell: Tell) -> LabConfig:
+    """Return the settings of the lab when it works."""
     with one_at_a_time():
         known = _existing_config(wanted, port_chosen=port_chosen)
         config = known or with_port(wanted, taken=ports_taken(), chosen=port_chosen)
@@ -90,9 +112,10 @@ def start_lab(wanted: LabConfig, *, port_chosen: bool, tell: Tell) -> Started:
         note_netns_folder(config.name)
         if known is None:
             save_config(config)
-    if is_locked(config.name):
+        host_ledger(config).record("settings", config.name, encode_config(config).decode())
+    if running_daemon(config) is not None:
         tell(StartEvent("running", config))
-        _wait_until_served(config)
+        _wait_until_well(config)
     else:
         tell(StartEvent("creating", config))
         try:
@@ -101,7 +124,7 @@ def start_lab(wanted: LabConfig, *, port_chosen: bool, tell: Tell) -> Started:
             if known is None:
                 raise HostError(f"{error}; its log: {_give_up(config)}") from error
             raise HostError(f"{error}; its log: {_log_path(config)}") from error
-    return Started(config, tuple(_merge(config)), time.monotonic() - start)
+    return config
 
 
 def name_flag(config: LabConfig) -> str:
@@ -111,10 +134,15 @@ def name_flag(config: LabConfig) -> str:
 
 def _existing_config(wanted: LabConfig, *, port_chosen: bool) -> LabConfig | None:
     """Return the config of a lab of that name that exists, if it agrees with what is wanted."""
-    if not config_path(wanted.name).exists():
+    if config_path(wanted.name).exists():
+        known = load_config(wanted.name)
+    elif running_daemon(wanted) is not None:
+        known = settings_or_guess(wanted.name)
+        make_folders(known)
+        save_config(known)
+    else:
         _refuse_second_on_host(wanted)
         return None
-    known = load_config(wanted.name)
     differences = [
         f"--{field.replace('_', '-').replace('node-address', 'node-ip')} is {getattr(known, field)}"
         for field in LabConfig.__struct_fields__
@@ -132,10 +160,7 @@ def _refuse_second_on_host(wanted: LabConfig) -> None:
     if wanted.sandbox:
         return
     for name in known_labs():
-        try:
-            other = load_config(name)
-        except UsageError:
-            continue
+        other = settings_or_guess(name)
         if not other.sandbox and other.name != wanted.name and not runs_elsewhere(other):
             raise UsageError(
                 f"lab {other.name!r} already uses this machine's own network; run "
@@ -153,13 +178,12 @@ def _stop_at_failure(findings: Iterable[Finding]) -> None:
 def _start_daemon(config: LabConfig, tell: Tell) -> None:
     """Start the daemon and tell its steps until it is ready.
 
-    When somebody else's daemon of that name was faster, that one is waited for.
     Raises: HostError when the daemon could not start the lab.
     """
     reader, writer = os.pipe()
     arguments = [str(config_path(config.name)), str(writer)]
     with _log_path(config).open("ab") as log:
-        process = subprocess.Popen(
+        subprocess.Popen(
             [*own_scope(config.name), sys.executable, "-P", "-m", "netlab.daemon", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -174,11 +198,7 @@ def _start_daemon(config: LabConfig, tell: Tell) -> None:
         last = report
         if report.step:
             tell(StartEvent("step", config, report.step, report.seconds))
-    other = running_daemon(config)
-    if not last.ready and other is not None and other.pid != process.pid:
-        tell(StartEvent("waiting", config))
-        _wait_until_served(config)
-    elif not last.ready:
+    if not last.ready:
         reason = last.error or f"the daemon ended while starting: {_last_line(_log_path(config))}"
         raise HostError(f"lab {config.name}: {reason}")
 
@@ -201,18 +221,27 @@ def _log_path(config: LabConfig) -> Path:
     return config.run_dir / "daemon.log"
 
 
-def _wait_until_served(config: LabConfig) -> None:
-    """Wait until the running daemon's API port accepts connections."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            if probe.connect_ex(("127.0.0.1", config.api_port)) == 0:
-                return
-        if running_daemon(config) is None:
+def _wait_until_well(config: LabConfig) -> None:
+    """Wait until nothing is wrong with a lab that runs; a moment ago something may have been.
+
+    Raises: HostError telling what still is.
+    """
+    deadline = time.monotonic() + WELL_LIMIT_S
+    while not (health := look_at(config)).well:
+        if not health.running:
             raise HostError(f"lab {config.name}: the daemon ended; run 'netlab up' again")
-        time.sleep(0.05)
-    raise HostError(f"lab {config.name}: the daemon runs but does not answer; run 'netlab down'")
+        if health.stopped or time.monotonic() > deadline:
+            raise HostError(
+                f"lab {config.name} runs, but {'; '.join(health.problems)}{_advice(health)}"
+            )
+        time.sleep(WELL_POLL_S)
+
+
+def _advice(health: LabHealth) -> str:
+    if health.stopped:
+        return ""
+    flag = name_flag(health.config)
+    return f"; 'netlab down{flag}' and 'netlab up{flag}' make it anew"
 
 
 def _merge(config: LabConfig) -> list[Path]:

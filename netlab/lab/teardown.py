@@ -13,14 +13,14 @@ from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Network
 
 from netlab.cni.plugin import PodNetwork
-from netlab.config import RUN_ROOT, STATE_ROOT, LabConfig
+from netlab.config import LabConfig
 from netlab.errors import NetlabError, NetworkError
 from netlab.kubelet.folders import NodeFolders
 from netlab.kubelet.volumes.removal import unmount_volumes
 from netlab.lab.labs import host_ledger, one_at_a_time
 from netlab.lab.ledger import Ledger
 from netlab.lab.netns_mount import give_back_netns_folder
-from netlab.lab.process import lock_path, no_daemon, stop_daemon
+from netlab.lab.process import lock_path, stop_daemon
 from netlab.lab.units import forget_boot, forget_pods
 from netlab.net.host import NetworkHost
 from netlab.net.iptables import Iptables
@@ -37,6 +37,7 @@ DAEMON_GRACE_S = 5.0
 def remove_lab(config: LabConfig) -> None:
     """Stop the lab's daemon and remove everything of the lab but the kubeconfig context.
 
+    Only inside the lab's turn (``turns``).
     Raises: NetlabError naming each thing that could not be removed.
     """
     asyncio.run(_remove_lab(config))
@@ -45,9 +46,7 @@ def remove_lab(config: LabConfig) -> None:
 async def _remove_lab(config: LabConfig) -> None:
     forget_boot(config.name)
     stop_daemon(config, grace_s=DAEMON_GRACE_S)
-    # one that is only just being started would make folders anew behind our back
-    with no_daemon(config):
-        await _remove_all(config)
+    await _remove_all(config)
 
 
 async def _remove_all(config: LabConfig) -> None:
@@ -133,8 +132,8 @@ def _remove_folders(config: LabConfig) -> None:
             raise NetlabError(f"not everything could be removed: {error}") from error
     lock_path(config.name).unlink(missing_ok=True)
     forget_pods(config.name)
+    # under the lock, because another lab may be about to make its own folder
     with one_at_a_time():
         give_back_netns_folder()
-    for parent in (RUN_ROOT, STATE_ROOT / "labs"):
         with contextlib.suppress(OSError):
-            parent.rmdir()
+            config.state_dir.parent.rmdir()

@@ -96,6 +96,99 @@ def test_down_after_somebody_removed_the_run_folder(unstarted_lab: Lab) -> None:
     assert traces_of(unstarted_lab.name) == NOTHING
 
 
+DAMAGES = {
+    "settings emptied": lambda state, run: (state / "config.json").write_bytes(b""),
+    "settings truncated": lambda state, run: os.truncate(state / "config.json", 40),
+    "settings gone": lambda state, run: (state / "config.json").unlink(),
+    "settings and ledger": lambda state, run: (
+        (state / "config.json").write_bytes(b""),
+        (run / "ledger.jsonl").write_bytes(b"\xff\n{"),
+    ),
+    "lock": lambda state, run: Path(f"{run}.lock").write_bytes(b"\xff"),
+    "lock gone": lambda state, run: Path(f"{run}.lock").unlink(),
+    "everything": lambda state, run: [
+        (shutil.rmtree(folder, ignore_errors=True), Path(f"{run}.lock").unlink(missing_ok=True))
+        for folder in (state, run)
+    ],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_down_goes_by_what_the_kernel_shows(tmp_path: Path, damage: str) -> None:
+    before = host_state()
+    lab = new_lab(tmp_path)
+    lab.up()
+    DAMAGES[damage](Path("/var/lib/netlab/labs") / lab.name, Path("/run/netlab") / lab.name)
+    assert 'Deleted lab "' in lab.netlab("down", "--name", lab.name)
+    eventually(lambda: traces_of(lab.name), lambda traces: traces == NOTHING, within_s=5)
+    assert host_state() == before
+    assert not lab.kubeconfig.exists()
+
+
+def test_a_daemon_that_is_stopped_is_told_at_once(unstarted_lab: Lab) -> None:
+    unstarted_lab.up()
+    pid = unstarted_lab.daemon_pid()
+    os.kill(pid, signal.SIGSTOP)
+    began_s = time.monotonic()
+    for verb in (["status"], ["up", "--sandbox"]):
+        done = unstarted_lab.run(
+            [*unstarted_lab.netlab_argv(), *verb, "--name", unstarted_lab.name], check=False
+        )
+        assert done.returncode == 1
+        assert f"process {pid} is stopped; 'kill -CONT {pid}' lets it go on" in (
+            done.stdout + done.stderr
+        )
+        assert "Ready" not in done.stdout
+    assert time.monotonic() - began_s < 10
+    unstarted_lab.down()  # it does not hear SIGTERM either
+
+
+def _problems(lab: Lab) -> list[str]:
+    done = lab.run([*lab.netlab_argv(), "status", "--name", lab.name, "-o", "json"], check=False)
+    found = json.loads(done.stdout)
+    assert done.returncode == int(not found["healthy"])
+    return list(found["problems"])
+
+
+def test_status_tells_what_a_user_would_call_wrong(unstarted_lab: Lab) -> None:
+    unstarted_lab.up()
+    assert _problems(unstarted_lab) == []
+    unstarted_lab.kubectl("-n", "kube-system", "run", "broken", "--image=no/such:1")
+    eventually(lambda: _problems(unstarted_lab), lambda found: "kube-system/broken" in str(found))
+    unstarted_lab.kubectl("-n", "kube-system", "delete", "pod", "broken", "--now")
+    unstarted_lab.kubectl("-n", "kube-system", "scale", "deployment", "--all", "--replicas=0")
+    eventually(lambda: _problems(unstarted_lab), lambda found: "dns: no answer" in str(found))
+    unstarted_lab.run(["umount", "-l", f"/run/netns/netlab-{unstarted_lab.name}"])
+    Path(f"/run/netns/netlab-{unstarted_lab.name}").unlink()
+    (gone,) = (each for each in _problems(unstarted_lab) if each.startswith("sandbox"))
+    assert "is gone" in gone
+
+
+def test_commands_at_the_same_time_take_turns(tmp_path: Path) -> None:
+    lab = new_lab(tmp_path)
+    up, down = ["up", "--sandbox", "--name", lab.name], ["down", "--name", lab.name]
+    for commands in ([up, down], [down, up, down], [up, up, down, down], [up, down, up]):
+        running = [lab.start_netlab(*words) for words in commands]
+        for process in running:
+            _, errors = process.communicate(timeout=120)
+            assert (process.returncode, errors) == (0, "")
+        lab.down()
+        assert traces_of(lab.name) == NOTHING
+
+
+def test_the_lab_that_is_left_becomes_the_current_one(tmp_path: Path) -> None:
+    one, two = new_lab(tmp_path), new_lab(tmp_path)
+    try:
+        one.up()
+        two.up()
+        said = two.netlab("down", "--name", two.name)
+        assert f"Set kubectl context to '{one.context}' in {one.kubeconfig}" in said
+        assert "node0" in one.netlab("get", "nodes")
+    finally:
+        one.down()
+        two.down()
+
+
 def test_kubectl_on_the_node_speaks_to_its_own_lab(unstarted_lab: Lab) -> None:
     unstarted_lab.up()
     unstarted_lab.kubectl("config", "unset", "current-context")

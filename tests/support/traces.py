@@ -56,6 +56,7 @@ def traces_of(lab_name: str) -> dict[str, list[str]]:
         for path in (
             Path("/run/netlab") / lab_name,
             Path("/run/netlab") / f"{lab_name}.lock",
+            Path("/run/netlab") / f"{lab_name}.turn",
             Path("/var/lib/netlab/labs") / lab_name,
         )
         if path.exists()
