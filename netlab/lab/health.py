@@ -13,7 +13,6 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Interface
 from typing import Any
 
 from netlab.api.durations import parse_time
@@ -136,16 +135,14 @@ def _guarded(name: str, look: Callable[[], str]) -> Iterator[PartState]:
 
 
 def _bridge_problem(config: LabConfig) -> Callable[[Links], str]:
-    gateway = IPv4Interface(f"{config.node_pod_cidr[1]}/{config.node_pod_cidr.prefixlen}")
-
     def look(links: Links) -> str:
         bridge = links.link(BRIDGE)
         if bridge is None:
             return f"there is no bridge {BRIDGE}"
         if not bridge.up:
             return f"bridge {BRIDGE} is down"
-        if gateway not in links.addresses(BRIDGE):
-            return f"bridge {BRIDGE} has lost its address {gateway}"
+        if all(address.ip not in config.pod_cidr for address in links.addresses(BRIDGE)):
+            return f"bridge {BRIDGE} has no address of the pods' range {config.pod_cidr}"
         return ""
 
     return look
