@@ -30,7 +30,7 @@ from netlab.timestamps import rfc3339
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One name of one image. tag: ``any`` for a built-in image, which answers to all."""
+    """One name of one image. tag: of a built-in image that stands for many, which they are."""
 
     name: str
     tag: str
@@ -77,7 +77,7 @@ def image(context: click.Context, root: Path) -> None:
 @click.option("--output", "-o", type=click.Choice(["wide", "json", "name"]), help="Output format.")
 @click.pass_obj
 def list_images(store: ImageStore, quiet: bool, output: str | None) -> None:
-    """List the images; any tag of a built-in image is accepted."""
+    """List the images, and the tags that a built-in one stands for."""
     try:
         stored = store.images()
     except HostError as error:
@@ -88,7 +88,7 @@ def list_images(store: ImageStore, quiet: bool, output: str | None) -> None:
         click.echo(json.dumps([row.as_json() for row in rows], indent=2))
     elif quiet or output == "name":
         for row in rows:
-            tagged = row.tag not in ("any", "<none>")
+            tagged = row.tag != "<none>" and "," not in row.tag
             click.echo(f"{row.name}:{row.tag}" if tagged else row.name)
     else:
         click.echo("\n".join(table(rows, wide=output == "wide")))
@@ -105,9 +105,9 @@ def image_rows(stored: tuple[StoredImage, ...], built_in: list[ImageInfo]) -> li
 
 def _built_in_rows(info: ImageInfo) -> list[Row]:
     rows = []
-    for name in info.names:
+    for number, name in enumerate(info.names):
         parsed = parse_reference(name)
-        tag = "any" if parsed.tag == "latest" else parsed.tag
+        tag = info.tags[number] if info.tags else parsed.tag
         rows.append(
             Row(
                 parsed.familiar,
@@ -148,7 +148,7 @@ def table(rows: list[Row], *, wide: bool) -> list[str]:
     cells = [
         [
             row.name,
-            row.tag,
+            row.tag if wide else row.tag.partition(";")[0],
             row.id.removeprefix("sha256:")[:12],
             human_size(row.size_bytes) if row.present or row.size_bytes else "",
             row.source,

@@ -81,7 +81,9 @@ def _fetch_own(store: ImageStore, reference: ImageReference) -> bool:
     found = own.find(reference)
     if found is None:
         return False
-    if found.present:
+    if own.build_busybox(reference, _tell_progress):
+        click.echo(f"Built the busybox of {reference}")
+    elif found.present:
         click.echo(f"{reference} comes with netlab and is complete.")
     else:
         own.fetch(reference, _tell_progress)

@@ -7,13 +7,14 @@ those that run a real server of Debian fetch its packages when they are first ne
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import netlab
 from netlab.errors import HostError, ImageError
+from netlab.runtime.busybox import DEFAULT_FOLDER as BUSYBOX_FOLDER
+from netlab.runtime.busybox import FullBusybox, list_applets, program_digest
 from netlab.runtime.cri import ImageInfo
 from netlab.runtime.layers import entries_bytes, find_host_parts, find_program, write_layer
 from netlab.runtime.layout import (
@@ -35,22 +36,22 @@ from netlab.runtime.recipe import (
     recipe_digest,
 )
 from netlab.runtime.reference import DEFAULT_TAG, ImageReference, parse_reference
-
-_APPLETS_TIMEOUT_S = 10.0
+from netlab.runtime.tags import StandsFor
 
 
 @dataclass(frozen=True, slots=True)
 class _BuiltIn:
     """One image: a recipe, or one tag of a recipe that has tags (tag is empty otherwise).
 
-    digest: of the recipe and its files, without packages.
+    repositories: which tags there are of each of its names. digest: of the recipe and its files,
+    without packages.
     """
 
     recipe: Recipe
     tag: str
     contents: dict[str, bytes]
     files: Sequence[tuple[str, Path, int]]
-    repositories: Sequence[str]
+    repositories: Mapping[str, StandsFor]
     size_bytes: int
     digest: str
 
@@ -74,16 +75,24 @@ def default_images_dir() -> Path:
 
 class BuiltInImages:
     """The images whose recipes lie in a folder; their layers go below ``layers_dir``, and what is
-    fetched from Debian below ``packages_dir``, which all labs of the machine share.
+    fetched from Debian below ``packages_dir``, which all labs of the machine share; below
+    ``busybox_dir`` ``FullBusybox`` keeps its program.
 
-    A recipe without a table of tags has any tag, because course manifests name old ones.
+    A recipe without a table of tags stands for the tags of real versions, because course manifests
+    name old ones, and for no other (``tags.py``).
     """
 
     def __init__(
-        self, *, images_dir: Path, layers_dir: Path, packages_dir: Path = DEFAULT_FOLDER
+        self,
+        *,
+        images_dir: Path,
+        layers_dir: Path,
+        packages_dir: Path = DEFAULT_FOLDER,
+        busybox_dir: Path = BUSYBOX_FOLDER,
     ) -> None:
         self._layers_dir = layers_dir
         self._packages = DebianPackages(packages_dir)
+        self._busybox = FullBusybox(busybox_dir)
         paths = sorted(images_dir.glob("*/image.toml"))
         self._images = [image for path in paths for image in _load(path)]
         self._by_name = {
@@ -119,6 +128,17 @@ class BuiltInImages:
                     f'failed to pull and unpack image "{reference}": {error}', reason=error.reason
                 ) from error
         return self._info(image, [str(reference)])
+
+    def build_busybox(self, reference: ImageReference, progress: Progress) -> bool:
+        """Build the busybox that an image consists of, if it does; return whether it was built now.
+
+        Raises: ImageError.
+        """
+        image = self._match(reference)
+        if image is None or image.recipe.root is not RootKind.BUSYBOX or self._busybox.find():
+            return False
+        self._busybox.build(progress)
+        return True
 
     def was_fetched(self, reference: ImageReference) -> bool:
         """True when there are parts on this machine that ``forget`` would remove."""
@@ -161,10 +181,10 @@ class BuiltInImages:
         image = self._match(reference)
         return None if image is None else _config(image.recipe)
 
-    def tags(self, reference: ImageReference) -> list[str]:
-        """The tags there are of a name that exists, in order; none where any tag does."""
-        repository = reference.repository
-        return sorted(tag for name, tag in self._by_name if name == repository and tag)
+    def tags(self, reference: ImageReference) -> str:
+        """The tags there are of a name that exists, in few words; "" when there is no such name."""
+        found = (image.repositories.get(reference.repository) for image in self._images)
+        return next((tags.summary for tags in found if tags is not None), "")
 
     def pause_layer(self) -> Path:
         """Return the root folder of every sandbox."""
@@ -175,7 +195,9 @@ class BuiltInImages:
     def _match(self, reference: ImageReference) -> _BuiltIn | None:
         repository, tag = reference.repository, reference.tag
         image = self._by_name.get((repository, "")) or self._by_name.get((repository, tag))
-        if image is None or not reference.digest:
+        if image is None or (tag and not image.repositories[repository].has(tag)):
+            return None
+        if not reference.digest:
             return image
         return image if reference.digest == image.id(self._found(image)) else None
 
@@ -191,10 +213,20 @@ class BuiltInImages:
             + self._base_bytes(image.recipe.root)
             + (found.size_bytes if found else 0),
             built_in=True,
-            description=_description(image, found),
+            description=_description(image, found) + self._busybox_note(image),
+            tags=tuple(
+                image.repositories[parse_reference(name).repository].summary for name in names
+            )
+            if not image.tag
+            else (),
             present=found is not None or image.wanted is None,
             user=image.recipe.user,
         )
+
+    def _busybox_note(self, image: _BuiltIn) -> str:
+        if image.recipe.root is not RootKind.BUSYBOX or self._busybox.find():
+            return ""
+        return "; Debian's, built with less: sudo netlab image pull busybox builds it in full"
 
     def _unpack(self, image: _BuiltIn) -> UnpackedImage:
         recipe, host, found = image.recipe, self._host_parts(), self._found(image)
@@ -225,11 +257,18 @@ class BuiltInImages:
         return self._base_sizes[kind]
 
     def _base_folder(self, kind: RootKind) -> Path:
-        return self._layers_dir / f"{kind.value}-{LAYOUT_VERSION}"
+        """Return where a root's layer lies: another once another busybox is there."""
+        name = f"{kind.value}-{LAYOUT_VERSION}"
+        if kind in (RootKind.BUSYBOX, RootKind.PYTHON):
+            name += f"-{program_digest(self._host_parts().busybox)}"
+        return self._layers_dir / name
 
     def _host_parts(self) -> HostParts:
-        if self._host is None:
-            self._host = find_host_parts(_list_applets())
+        full = self._busybox.find()
+        if self._host is None or full not in (None, self._host.busybox):
+            program = full or find_program("busybox")
+            self._host = find_host_parts(program, list_applets(program))
+            self._base_sizes.clear()
         return self._host
 
 
@@ -250,7 +289,9 @@ def _load(path: Path) -> list[_BuiltIn]:
                 tag=tag,
                 contents=contents,
                 files=files,
-                repositories=[parse_reference(name).repository for name in recipe.names],
+                repositories={
+                    parse_reference(name).repository: recipe.tags_of(name) for name in recipe.names
+                },
                 size_bytes=sum(len(content) for content in contents.values()),
                 digest=recipe_digest(variant, contents),
             )
@@ -294,18 +335,3 @@ def _upstream(version: str) -> str:
     """Return the part of a Debian version that the server itself tells."""
     rest = version.rpartition(":")[2]
     return rest.rpartition("-")[0] or rest
-
-
-def _list_applets() -> list[str]:
-    busybox = find_program("busybox")
-    try:
-        done = subprocess.run(
-            [str(busybox), "--list-full"],
-            capture_output=True,
-            check=True,
-            text=True,
-            timeout=_APPLETS_TIMEOUT_S,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ImageError(f"{busybox} --list-full: {error}") from error
-    return done.stdout.split()

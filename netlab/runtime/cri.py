@@ -198,6 +198,7 @@ class ImageInfo:
 
     present: False for a built-in image whose parts still have to be fetched. user: whom it runs
     as by its own config, as written there (``1000``, ``www-data``, ``1000:1000``); "" means root.
+    tags: of a built-in image that stands for many, which they are, in words, for each of names.
     pinned: never removed to free disk, for no registry could bring it again.
     """
 
@@ -209,6 +210,7 @@ class ImageInfo:
     present: bool = True
     user: str = ""
     pinned: bool = False
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

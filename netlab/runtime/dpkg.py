@@ -123,6 +123,18 @@ def lists_are_old(output: str) -> bool:
     return any(text in output for text in _OLD_LISTS)
 
 
+def source_entries(name: str, text: str) -> str:
+    """Return a file of apt's sources with its binary archives as archives of source; name: the
+    file's, which tells the form. Empty when nothing of it is known.
+    """
+    if name.endswith(".sources"):
+        return re.sub(r"(?m)^Types:.*$", "Types: deb-src", text)
+    if name.endswith(".list"):
+        lines = [line.strip() for line in text.splitlines()]
+        return "".join(f"deb-src{line[3:]}\n" for line in lines if line.startswith("deb "))
+    return ""
+
+
 def apt_cause(output: str) -> str:
     """Return the one line of apt's output that tells most."""
     errors = [line[2:].strip() for line in output.splitlines() if line.startswith("E:")]

@@ -1,8 +1,8 @@
 """Which images can run here, what a container needs of one, and how a missing one comes here.
 
 Plays containerd's image service for the kubelet. A name means, in this order: what was loaded,
-pulled or built on this machine under exactly that name; an image that netlab brings itself, any tag
-of it, because course manifests name old ones; and else what its registry has.
+pulled or built on this machine under exactly that name; an image that netlab brings itself, under
+any tag of a real version, because course manifests name old ones; and else what its registry has.
 
 How the pull policies differ from a cluster's: ``Always`` asks the registry only for what came
 from one that this lab may ask. An image loaded or built by hand, and netlab's own, count as up to
@@ -141,6 +141,13 @@ class Images:
         return _info(pulled)
 
     def _refusal(self, reference: ImageReference) -> str:
+        if tags := self._built_in.tags(reference):
+            # a tag that nobody made, in the words of a registry that was asked
+            return (
+                f'failed to pull and unpack image "{reference}": failed to resolve reference '
+                f'"{reference}": {reference}: not found; netlab itself has {reference.familiar} '
+                f"with tag {tags}"
+            )
         familiar = f"{reference.familiar}:{reference.tag}" if reference.tag else str(reference)
         hint = self._close_names(reference)
         return (
@@ -151,9 +158,7 @@ class Images:
         )
 
     def _close_names(self, reference: ImageReference) -> str:
-        """Tell which built-in images the user may have meant: other tags, or like names."""
-        if tags := self._built_in.tags(reference):
-            return f"; netlab itself has {reference.familiar} with tag {', '.join(tags)}"
+        """Tell which built-in images the user may have meant by names that are alike."""
         names = self._built_in.familiar_names
         close = difflib.get_close_matches(reference.familiar, names, n=2)
         return f"; netlab itself has {' and '.join(close)}" if close else ""

@@ -22,8 +22,8 @@ from netlab.runtime.layout import CopiedFile, Directory, Entry, HostParts, Link,
 _PROGRAMS = {"catatonit": "catatonit", "busybox": "busybox-static"}
 
 
-def find_host_parts(applets: Sequence[str]) -> HostParts:
-    """Return where this machine keeps what images share.
+def find_host_parts(busybox: Path, applets: Sequence[str]) -> HostParts:
+    """Return where this machine keeps what images share; the arguments are as in ``HostParts``.
 
     Raises: HostError naming the Debian package of a missing program.
     """
@@ -32,7 +32,7 @@ def find_host_parts(applets: Sequence[str]) -> HostParts:
         python_prefix=Path(sys.base_prefix),
         venv=Path(sys.prefix),
         package=Path(netlab.__file__).resolve().parent,
-        busybox=find_program("busybox"),
+        busybox=busybox,
         catatonit=find_program("catatonit"),
         applets=applets,
         loader_links=_links_in(Path("/usr/lib64"), "ld-*"),

@@ -17,29 +17,27 @@ changed; a newer one lies beside the older until ``forget``.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from netlab.errors import ImageError
+from netlab.runtime.apt import AptError, run_apt
 from netlab.runtime.dpkg import (
-    apt_cause,
     closure,
     lists_are_old,
     parse_packages,
     split_paragraphs,
     without_packages,
 )
+from netlab.runtime.locking import locked
 
 Progress = Callable[[str], None]
 
@@ -49,21 +47,8 @@ _STATUS = Path("/var/lib/dpkg/status")
 _LISTS_TIMEOUT_S = 180.0
 _DOWNLOAD_TIMEOUT_S = 600.0
 _UNPACK_TIMEOUT_S = 120.0
-_LOCK_TIMEOUT_S = 900.0
-_LOCK_STEP_S = 0.2
 # Since Debian 12 these are links into /usr; packages may still carry files by the old names.
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-# apt's own locks, caches and unprivileged user are for the machine's packages, not for these.
-_APT_OPTIONS = (
-    "-qq",
-    "-oDebug::NoLocking=1",
-    "-oDir::Cache::pkgcache=",
-    "-oDir::Cache::srcpkgcache=",
-    "-oAPT::Sandbox::User=root",
-    "-oAcquire::Retries=2",
-    "-oAcquire::http::Timeout=20",
-    "-oAcquire::https::Timeout=20",
-)
 
 
 class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,7 +122,7 @@ class DebianPackages:
         tell = progress or (lambda _line: None)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with _locked(self._folder / ".lock"):
+            with locked(self._folder / ".lock"):
                 if found := self.find(wanted):
                     return found
                 self._sweep()
@@ -199,7 +184,7 @@ class DebianPackages:
         """
         try:
             self._apt(wanted, status, archives, [])
-        except _AptError as error:
+        except AptError as error:
             if not lists_are_old(error.output):
                 raise ImageError(f"Debian packages {_listed(wanted)}: {error.cause}") from error
         else:
@@ -209,19 +194,21 @@ class DebianPackages:
         own = [f"-oDir::State::lists={lists}", f"-oDir::State::status={status}"]
         tell("the machine's package lists are missing or old: fetching new ones")
         try:
-            _apt(["apt-get", *_APT_OPTIONS, *own, "update"], _LISTS_TIMEOUT_S)
+            run_apt(["apt-get", *own, "update"], _LISTS_TIMEOUT_S)
             self._apt(wanted, status, archives, own)
-        except _AptError as error:
+        except AptError as error:
             raise ImageError(f"Debian packages {_listed(wanted)}: {error.cause}") from error
 
     def _apt(self, wanted: Wanted, status: Path, archives: Path, options: Sequence[str]) -> None:
-        common = [*_APT_OPTIONS, f"-oDir::State::status={status}", *options]
+        common = [f"-oDir::State::status={status}", *options]
         places = [f"-oDir::Cache::archives={archives}"]
         install = ["install", "--download-only", "--yes", "--no-install-recommends"]
-        _apt(["apt-get", *common, *places, *install, "--", *wanted.packages], _DOWNLOAD_TIMEOUT_S)
+        run_apt(
+            ["apt-get", *common, *places, *install, "--", *wanted.packages], _DOWNLOAD_TIMEOUT_S
+        )
         if wanted.alone:
             download = ["apt-get", *common, "download", "--", *wanted.alone]
-            _apt(download, _DOWNLOAD_TIMEOUT_S, folder=archives)
+            run_apt(download, _DOWNLOAD_TIMEOUT_S, folder=archives)
 
     def _manifests(self, wanted: Wanted) -> list[Path]:
         """Return the manifests of the sets that may be these packages', the newest first."""
@@ -248,36 +235,6 @@ class DebianPackages:
         )
         for left in [*unfinished, *forgotten]:
             shutil.rmtree(left, ignore_errors=True)
-
-
-class _AptError(Exception):
-    """apt ended with an error; output is what it printed."""
-
-    def __init__(self, output: str) -> None:
-        super().__init__(output)
-        self.output = output
-        self.cause = apt_cause(output)
-
-
-def _apt(argv: Sequence[str], timeout_s: float, *, folder: Path | None = None) -> None:
-    environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        done = subprocess.run(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            cwd=folder,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise _AptError(f"E: no end after {timeout_s:.0f} s") from error
-    output = done.stdout.decode(errors="replace")
-    # `update` succeeds although some lists could not be fetched.
-    if done.returncode or "\nE: " in f"\n{output}":
-        raise _AptError(output)
 
 
 def _run(argv: Sequence[str], timeout_s: float, *, what: str) -> bytes:
@@ -344,20 +301,3 @@ def _slug(wanted: Wanted) -> str:
 
 def _listed(wanted: Wanted) -> str:
     return ", ".join([*wanted.packages, *wanted.alone])
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that other processes respect; waits for as long as a download may take."""
-    deadline = time.monotonic() + _LOCK_TIMEOUT_S
-    with path.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ImageError(f"{path}: another netlab holds it") from None
-                time.sleep(_LOCK_STEP_S)
-            else:
-                break
-        yield

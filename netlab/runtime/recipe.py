@@ -25,6 +25,9 @@ file it names and the version of the root layout, so an edited app is another im
     "/var/log/nginx/access.log" = "/dev/stdout"
     [tags."v0.1.0"]                     # with this table only its tags exist; each may change
     env = { VERSION = "1" }             # env and cmd
+    [stands_for.NAME]                   # else: the tags of a name that mean this image, whose
+    versions = ["1.0-2"]                # version they do not change (``tags.py``); without either
+                                        # there is the tag latest
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ import msgspec
 
 from netlab.errors import ImageError
 from netlab.runtime.cri import Mount
+from netlab.runtime.tags import ONLY_LATEST, StandsFor
 
 # Part of every digest: raise it when the curated roots of layout.py change.
 LAYOUT_VERSION = 5
@@ -93,6 +97,13 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     files: dict[AbsolutePath, str] = {}
     links: dict[AbsolutePath, str] = {}
     tags: dict[Tag, TagVariant] = {}
+    stands_for: dict[str, StandsFor] = {}
+
+    def tags_of(self, name: str) -> StandsFor:
+        """Return which tags of one of its names the recipe has."""
+        if self.tags:
+            return StandsFor(words=tuple(sorted(self.tags)))
+        return self.stands_for.get(name, ONLY_LATEST)
 
     def for_tag(self, tag: str) -> Recipe:
         """Return the recipe as one of its tags changes it; itself where tags mean nothing."""
@@ -124,6 +135,10 @@ def parse_recipe(text: str, *, source: str) -> Recipe:
         raise ImageError(f"image recipe {source}: venv needs root python")
     if bool(recipe.packages) != (recipe.root is RootKind.DEBIAN):
         raise ImageError(f"image recipe {source}: root debian and packages need each other")
+    if recipe.stands_for and recipe.tags:
+        raise ImageError(f"image recipe {source}: tags and stands_for exclude each other")
+    if unknown := recipe.stands_for.keys() - set(recipe.names):
+        raise ImageError(f"image recipe {source}: stands_for {min(unknown)}: not one of its names")
     if recipe.packages_alone and not recipe.packages:
         raise ImageError(f"image recipe {source}: packages_alone needs packages")
     return recipe

@@ -37,7 +37,15 @@ def stored(number, *names, source="loaded"):
 
 
 OWN = [
-    ImageInfo("sha256:" + "c" * 64, ("docker.io/library/nginx:latest",), 10, True, "d", False),
+    ImageInfo(
+        "sha256:" + "c" * 64,
+        ("docker.io/library/nginx:latest",),
+        10,
+        True,
+        "d",
+        False,
+        tags=("1.7.9 … 1.29.3, latest; alpine",),
+    ),
     ImageInfo("sha256:" + "d" * 64, ("docker.io/a/b:v1", "docker.io/a/b:latest"), 20, True),
 ]
 
@@ -48,11 +56,12 @@ def test_the_listing_tells_where_each_image_is_from():
     assert [line.split() for line in lines] == [
         ["NAME", "TAG", "IMAGE", "ID", "SIZE", "SOURCE", "PRESENT"],
         ["<none>", "<none>", "000000000000", "5kB", "loaded", "yes"],
-        ["a/b", "any", "dddddddddddd", "20B", "built-in", "yes"],
+        ["a/b", "latest", "dddddddddddd", "20B", "built-in", "yes"],
         ["a/b", "v1", "dddddddddddd", "20B", "built-in", "yes"],
         ["nginx", "1.25", "000000000000", "5kB", "pulled,", "before", "built-in", "yes"],
-        ["nginx", "any", "cccccccccccc", "10B", "built-in", "no"],
+        ["nginx", "1.7.9", "…", "1.29.3,", "latest", "cccccccccccc", "10B", "built-in", "no"],
     ]
+    assert "latest; alpine" in table(image_rows((), OWN), wide=True)[-1]
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def built_in(tmp_path):
     "reference",
     [
         "vfarcic/go-demo-2",
-        "vfarcic/go-demo-2:any",
+        "vfarcic/go-demo-2:2.0",
         "mongo:3.3",
         "alpine",
         "busybox:1.36",
@@ -46,7 +46,7 @@ def built_in(tmp_path):
         "docker.io/library/mongo",
     ],
 )
-def test_built_in_names_resolve_with_any_tag(built_in, reference):
+def test_built_in_names_resolve_with_tags_of_real_versions(built_in, reference):
     found = built_in.find(parse_reference(reference))
     assert found.built_in
     assert found.id.startswith("sha256:")
