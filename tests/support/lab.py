@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.support.client_tools import kubectl_path
+from tests.support.patience import patience
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ class Lab:
             capture_output=True,
             text=True,
             check=False,
-            timeout=timeout_s,
+            timeout=timeout_s * patience(),
             env=self.environment,
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
@@ -126,11 +127,14 @@ def eventually(
     look: Callable[[], T], is_right: Callable[[T], bool], *, within_s: float = 20, what: str = ""
 ) -> T:
     """Look until it is right; fail with what was seen last."""
+    within_s *= patience()
     deadline = time.monotonic() + within_s
     while True:
         seen = look()
         if is_right(seen):
             return seen
         if time.monotonic() > deadline:
-            raise AssertionError(f"{what or 'condition'} not met within {within_s} s; saw: {seen}")
+            raise AssertionError(
+                f"{what or 'condition'} not met within {within_s:.0f} s; saw: {seen}"
+            )
         time.sleep(0.1)

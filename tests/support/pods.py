@@ -7,6 +7,7 @@ import textwrap
 from typing import Any
 
 from tests.support.lab import Lab, eventually
+from tests.support.patience import patience
 
 
 def apply(lab: Lab, text: str) -> None:
@@ -26,7 +27,7 @@ def wait_ready(lab: Lab, name: str, *, timeout_s: int = 60) -> None:
         "wait",
         "--for=condition=Ready",
         f"pod/{name}",
-        f"--timeout={timeout_s}s",
+        f"--timeout={round(timeout_s * patience())}s",
         timeout_s=timeout_s + 10,
     )
 

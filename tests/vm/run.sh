@@ -69,7 +69,7 @@ log=$CACHE/$suite.log console=$CACHE/$suite.console
 : >"$work/out"
 begun=$SECONDS
 echo "==> booting $(basename "$machine") ($(echo "${accelerator[1]}" | cut -d, -f1)); what the kernel and systemd say goes to $console"
-nice qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none -M q35 \
+nice -n 5 qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none -M q35 \
   "${accelerator[@]}" -smp 2 -m $MEMORY_MB \
   -kernel "$machine/vmlinuz" -initrd "$machine/initrd.img" \
   -append "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off systemd.show_status=1" \
@@ -80,7 +80,7 @@ nice qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none -M 
 qemu=$!
 (sleep $BOOT_TIMEOUT_S; kill "$qemu" 2>/dev/null) 9>&- &
 watchdog=$!
-tail -f --pid "$qemu" "$work/out" | stdbuf -oL tr -d '\r' | tee "$log" || true
+tail -f --pid "$qemu" "$work/out" | stdbuf -o0 tr -d '\r' | tee "$log" || true
 wait "$qemu" || true
 kill "$watchdog" 2>/dev/null || true
 code=$(sed -n 's/^netlab-vm: exit \([0-9]*\).*/\1/p' "$log" | tail -n 1)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.lab import Lab, eventually
+from tests.support.patience import patience
 from tests.support.traces import NOTHING, host_state, traces_of
 
 UNIT_FOLDER = Path("/etc/systemd/system")
@@ -70,16 +71,15 @@ def test_doctor_is_content_with_a_fresh_machine() -> None:
 
 def test_the_session_of_the_readme(machine_lab: Lab) -> None:
     lab = machine_lab
-    lab.netlab("up", "--name", lab.name, timeout_s=240)
+    lab.netlab("up", "--name", lab.name)
     lab.kubectl("create", "-f", "scenarios/00-demo/go-demo-2.yml")
-    lab.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=180s", timeout_s=200)
+    lab.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=300s", timeout_s=320)
     pods = lab.kubectl("get", "pods", "-l", "type=api", "-o", "jsonpath={.items[*].status.podIP}")
     service = lab.kubectl("get", "service", "go-demo-2-api", "-o", "jsonpath={.spec.clusterIP}")
     for target in (f"{pods.split()[0]}:8080", f"{service}:8080", "127.0.0.1:30080"):
         printed = eventually(
             lambda target=target: curl(target),  # type: ignore[misc]
             lambda text: text == "hello, world!\n",
-            within_s=60,
             what=f"an answer of {target}",
         )
         assert printed == "hello, world!\n"
@@ -126,7 +126,7 @@ def test_a_shutdown_ends_the_daemon_and_then_the_pods_at_once(machine_lab: Lab) 
         "-c",
         "trap '' TERM; sleep 999 & wait; sleep 999",
     )
-    lab.kubectl("wait", "--for=condition=Ready", "pod/stubborn", "--timeout=120s", timeout_s=150)
+    lab.kubectl("wait", "--for=condition=Ready", "pod/stubborn", "--timeout=300s", timeout_s=320)
     pid = lab.daemon_pid()
     scope = Path(f"/proc/{pid}/cgroup").read_text().strip().rpartition("/")[2]
     pods = f"netlab-{lab.name}-pods.service"
@@ -135,7 +135,7 @@ def test_a_shutdown_ends_the_daemon_and_then_the_pods_at_once(machine_lab: Lab) 
     begun = time.monotonic()
     output("systemctl", "stop", scope)
     output("systemctl", "stop", pods)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 10 * patience()
     assert traces_of(lab.name)["processes"] == []
 
 
@@ -163,7 +163,7 @@ def test_a_lab_that_starts_at_every_boot(machine_lab: Lab) -> None:
 def test_rules_go_with_the_lab_when_the_iptables_was_switched_meanwhile(machine_lab: Lab) -> None:
     now = Path("/etc/alternatives/iptables").readlink().name
     other = "iptables-legacy" if now == "iptables-nft" else "iptables-nft"
-    machine_lab.netlab("up", "--name", machine_lab.name, timeout_s=240)
+    machine_lab.netlab("up", "--name", machine_lab.name)
     try:
         output("update-alternatives", "--set", "iptables", f"/usr/sbin/{other}")
         machine_lab.down()
