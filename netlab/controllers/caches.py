@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 
 from netlab.api.catalog import Catalog
 from netlab.api.kinds import ENDPOINT_SLICE, EVENT, POD, REPLICA_SET, SERVICE, Kind
+from netlab.api.kinds.replicationcontroller import REPLICATION_CONTROLLER
 from netlab.api.meta import AnyObject
 from netlab.client.informers import SharedInformers
 from netlab.clock import Clock
 from netlab.controllers import selection
 from netlab.controllers.cache import Cache
+from netlab.controllers.endpointslicemirroring import MIRROR_INDEX, by_mirrored
 from netlab.controllers.volumeprotection import CLAIM_INDEX, by_claim
 
 T = TypeVar("T", bound=AnyObject)
@@ -38,7 +40,11 @@ EXTRA: dict[Kind[Any], _Indexers] = {
         CLAIM_INDEX: by_claim,
     },
     REPLICA_SET: CLAIMED,
-    ENDPOINT_SLICE: {selection.CONTROLLER_INDEX: selection.by_controller},
+    REPLICATION_CONTROLLER: CLAIMED,
+    ENDPOINT_SLICE: {
+        selection.CONTROLLER_INDEX: selection.by_controller,
+        MIRROR_INDEX: by_mirrored,
+    },
     SERVICE: {selection.SELECTOR_INDEX: selection.by_selector},
 }
 

@@ -62,7 +62,7 @@ class _Plan:
     def changed(self) -> bool:
         if self.old is None or self.endpoints != _endpoints_of(self.old):
             return True
-        return self.ports != [_port_object(port) for port in self.old.ports]
+        return self.ports != [port_object(port) for port in self.old.ports]
 
 
 def decide_endpoint_slices(
@@ -114,7 +114,7 @@ def _place(groups: dict[Ports, dict[str, Object]], slices: Iterable[EndpointSlic
     }
     plans = []
     for old in sorted(slices, key=lambda s: s.metadata.name):
-        ports = [_port_object(port) for port in old.ports]
+        ports = [port_object(port) for port in old.ports]
         plan = _Plan(old, ports)
         members = wanted.get(_port_key(ports), {})
         for entry in old.endpoints:
@@ -229,7 +229,8 @@ def _endpoints_of(old: EndpointSlice) -> list[Object]:
     return entries
 
 
-def _port_object(port: Any) -> Object:
+def port_object(port: Any) -> Object:
+    """Return a port of a slice, or of a subset of Endpoints, as a slice writes it."""
     entry: Object = {"port": port.port, "protocol": port.protocol, "name": port.name}
     if port.app_protocol is not None:
         entry["appProtocol"] = port.app_protocol

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from netlab.api.apps import ReplicaSet
-from netlab.api.kinds import POD, REPLICA_SET
+from netlab.api.kinds import POD, REPLICA_SET, Kind
 from netlab.api.meta import Condition
 from netlab.api.pods import Pod
 from netlab.api.selectors import LabelMatcher, label_matcher
@@ -48,23 +48,29 @@ PHASE_RANK = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
 def decide_replica_set(
-    rs: ReplicaSet, pods: Sequence[Pod], related: Sequence[Pod], now: datetime
+    rs: ReplicaSet,
+    pods: Sequence[Pod],
+    related: Sequence[Pod],
+    now: datetime,
+    *,
+    kind: Kind[Any] = REPLICA_SET,
 ) -> Decision:
     """Return what brings the ReplicaSet's pods to the number it wants.
 
     related: pods of all ReplicaSets of the same controller; victims are taken first from nodes
-    that hold many of them.
+    that hold many of them. kind: what ``rs`` really is, when it only wants what a ReplicaSet would
+    (a ReplicationController).
     """
     matcher = label_matcher(rs.spec.selector)
-    own, claiming = claim(rs, pods, matcher)
+    own, claiming = claim(rs, pods, matcher, kind)
     active = [pod for pod in own if is_active(pod)]
     scaling: tuple[Action, ...] = ()
     if rs.metadata.deletion_timestamp is None:
-        scaling = scale(rs, active, related, now)
+        scaling = scale(rs, active, related, now, kind)
 
     def then(outcome: Outcome) -> tuple[Action, ...]:
         created = [POD.view.parse(o) for o in outcome.written if is_created_pod(rs, o, own)]
-        status = status_patch(rs, [*active, *created], matcher, outcome, now)
+        status = status_patch(rs, [*active, *created], matcher, outcome, now, kind)
         return () if status is None else (status,)
 
     return Decision((*claiming, *scaling), then, _available_in_s(rs, active, now))
@@ -79,7 +85,7 @@ def is_created_pod(rs: ReplicaSet, obj: Object, known: Iterable[Pod]) -> bool:
 
 
 def claim(
-    rs: ReplicaSet, pods: Iterable[Pod], matcher: LabelMatcher
+    rs: ReplicaSet, pods: Iterable[Pod], matcher: LabelMatcher, kind: Kind[Any] = REPLICA_SET
 ) -> tuple[list[Pod], tuple[Action, ...]]:
     """Return the ReplicaSet's pods, and the actions that adopt and release."""
     own: list[Pod] = []
@@ -96,7 +102,7 @@ def claim(
                 actions.append(without_owners(POD, pod, frozenset({rs.metadata.uid})))
         elif is_active(pod) and claims(pod, rs, matcher):
             own.append(pod)
-            actions.append(adoption(POD, pod, REPLICA_SET, rs))
+            actions.append(adoption(POD, pod, kind, rs))
     return own, tuple(actions)
 
 
@@ -108,19 +114,23 @@ def is_active(pod: Pod) -> bool:
 
 
 def scale(
-    rs: ReplicaSet, active: Sequence[Pod], related: Sequence[Pod], now: datetime
+    rs: ReplicaSet,
+    active: Sequence[Pod],
+    related: Sequence[Pod],
+    now: datetime,
+    kind: Kind[Any] = REPLICA_SET,
 ) -> tuple[Action, ...]:
     """Return the creations or deletions that are due."""
     missing = rs.spec.replicas - len(active)
     if missing > 0:
-        return (Burst([new_pod(rs)] * min(missing, BURST_REPLICAS)),)
+        return (Burst([new_pod(rs, kind)] * min(missing, BURST_REPLICAS)),)
     if missing < 0:
         victims = choose_victims(active, related, now)[: min(-missing, BURST_REPLICAS)]
-        return (Burst([_deletion(rs, pod) for pod in victims]),)
+        return (Burst([_deletion(rs, pod, kind) for pod in victims]),)
     return ()
 
 
-def new_pod(rs: ReplicaSet) -> Create:
+def new_pod(rs: ReplicaSet, kind: Kind[Any] = REPLICA_SET) -> Create:
     """Return the creation of one pod from the template."""
     template = rs.spec.template
     metadata = {
@@ -130,13 +140,13 @@ def new_pod(rs: ReplicaSet) -> Create:
     }
     metadata["generateName"] = f"{rs.metadata.name}-"
     metadata["namespace"] = rs.metadata.namespace
-    metadata["ownerReferences"] = [owner_reference(REPLICA_SET, rs)]
+    metadata["ownerReferences"] = [owner_reference(kind, rs)]
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template.spec}
     return Create(
         POD,
         pod,
         Announcement(
-            REPLICA_SET,
+            kind,
             rs,
             "SuccessfulCreate",
             "Created pod: {name}",
@@ -146,14 +156,14 @@ def new_pod(rs: ReplicaSet) -> Create:
     )
 
 
-def _deletion(rs: ReplicaSet, pod: Pod) -> Delete:
+def _deletion(rs: ReplicaSet, pod: Pod, kind: Kind[Any]) -> Delete:
     return Delete(
         POD,
         pod.metadata.namespace,
         pod.metadata.name,
         pod.metadata.uid,
         announce=Announcement(
-            REPLICA_SET,
+            kind,
             rs,
             "SuccessfulDelete",
             "Deleted pod: {name}",
@@ -230,6 +240,7 @@ def status_patch(
     matcher: LabelMatcher,
     outcome: Outcome,
     now: datetime,
+    kind: Kind[Any] = REPLICA_SET,
 ) -> Patch | None:
     """Return the write of the status, or None when it is already right."""
     labels = (rs.spec.template.metadata.get("labels") or {}).items()
@@ -262,7 +273,7 @@ def status_patch(
     if conditions is not None:
         status["conditions"] = conditions or None
     return Patch(
-        REPLICA_SET,
+        kind,
         rs.metadata.namespace,
         rs.metadata.name,
         {"status": status},

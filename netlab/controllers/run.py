@@ -23,6 +23,7 @@ from netlab.controllers.cache import MAX_AGE_S, Cache
 from netlab.controllers.caches import Caches
 from netlab.controllers.garbage import GarbageCollector
 from netlab.controllers.loop import Executor, Loop, Reconciler
+from netlab.controllers.mirroring_wiring import mirrored_slices
 
 
 class ControllerManager:
@@ -49,9 +50,11 @@ class ControllerManager:
         caches = self.caches
         reconcilers: list[Reconciler[Any]] = [
             wiring.replica_sets(caches, clock),
+            wiring.replication_controllers(caches, clock),
             wiring.deployments(caches, clock),
             wiring.endpoint_slices(caches),
             wiring.endpoints(caches),
+            mirrored_slices(caches),
             wiring.service_accounts(caches),
             wiring.root_cas(caches, ca_pem),
             wiring.namespace_deletion(caches, kinds, client, clock),

@@ -6,10 +6,10 @@ the caches. Keys are (namespace, name) of the object the controller is responsib
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from ipaddress import IPv4Network
-from typing import Any
+from typing import Any, TypeVar
 
 from netlab.api.apps import Deployment, ReplicaSet
 from netlab.api.catalog import Catalog
@@ -29,7 +29,9 @@ from netlab.api.kinds import (
     RESOURCE_QUOTA,
     SERVICE,
     SERVICE_ACCOUNT,
+    Kind,
 )
+from netlab.api.kinds.replicationcontroller import REPLICATION_CONTROLLER, ReplicationController
 from netlab.api.meta import AnyObject
 from netlab.api.pods import Pod
 from netlab.client.informer import Key, key_of
@@ -66,6 +68,8 @@ from netlab.controllers.serviceaccount import DEFAULT_ACCOUNT, decide_service_ac
 from netlab.controllers.tainteviction import decide_evictions, no_execute
 from netlab.errors import ApiError, is_not_found
 
+T = TypeVar("T", bound=AnyObject)
+
 ADMITTING = (LIMIT_RANGE, RESOURCE_QUOTA)
 """Kinds whose objects may refuse a pod."""
 
@@ -85,10 +89,31 @@ def _controller_keys(kind: str, *objects: AnyObject | None) -> Iterator[Key]:
 
 def replica_sets(caches: Caches, clock: Clock) -> Reconciler[Key]:
     """Return the ReplicaSet controller."""
-    sets, pods = caches.of(REPLICA_SET), caches.of(POD)
+    return _pod_keepers("replicaset-controller", REPLICA_SET, lambda rs: rs, caches, clock)
+
+
+def replication_controllers(caches: Caches, clock: Clock) -> Reconciler[Key]:
+    """Return the ReplicationController controller, which is ReplicaSet's in other words."""
+    return _pod_keepers(
+        "replication-controller",
+        REPLICATION_CONTROLLER,
+        ReplicationController.as_replica_set,
+        caches,
+        clock,
+    )
+
+
+def _pod_keepers(
+    name: str,
+    kind: Kind[T],
+    as_replica_set: Callable[[T], ReplicaSet],
+    caches: Caches,
+    clock: Clock,
+) -> Reconciler[Key]:
+    sets, pods = caches.of(kind), caches.of(POD)
 
     def pod_keys(old: Pod | None, new: Pod | None) -> Iterator[Key]:
-        yield from set(_controller_keys("ReplicaSet", old, new))
+        yield from set(_controller_keys(kind.kind, old, new))
         if new is not None and controller_of(new) is None:
             # an orphan may be anybody's in its namespace
             yield from map(key_of, sets.by_index(NAMESPACE_INDEX, new.metadata.namespace))
@@ -96,21 +121,24 @@ def replica_sets(caches: Caches, clock: Clock) -> Reconciler[Key]:
     def failed_in(old: AnyObject | None, new: AnyObject | None) -> Iterator[Key]:
         """An account, a quota or a bound has changed: what was refused may now be allowed."""
         shown = new if new is not None else old
-        for rs in sets.by_index(NAMESPACE_INDEX, shown.metadata.namespace) if shown else ():
-            if any(condition.type == "ReplicaFailure" for condition in rs.status.conditions):
-                yield key_of(rs)
+        for each in sets.by_index(NAMESPACE_INDEX, shown.metadata.namespace) if shown else ():
+            conditions = as_replica_set(each).status.conditions
+            if any(condition.type == "ReplicaFailure" for condition in conditions):
+                yield key_of(each)
 
     def decide(key: Key) -> Decision:
-        rs = sets.get(*key)
-        if rs is None:
+        found = sets.get(*key)
+        if found is None:
             return NOTHING
+        rs = as_replica_set(found)
         own = pods.by_index(CONTROLLER_INDEX, rs.metadata.uid)
         orphans = pods.by_index(ORPHAN_INDEX, key[0])
-        return decide_replica_set(rs, [*own, *orphans], _related(caches, rs, own), clock.now())
+        related = _related(caches, rs, own)
+        return decide_replica_set(rs, [*own, *orphans], related, clock.now(), kind=kind)
 
     sources = [Source(sets, own_key), Source(pods, pod_keys)]
-    sources += [Source(caches.of(kind), failed_in) for kind in (SERVICE_ACCOUNT, *ADMITTING)]
-    return Reconciler("replicaset-controller", sources, decide, workers=8)
+    sources += [Source(caches.of(each), failed_in) for each in (SERVICE_ACCOUNT, *ADMITTING)]
+    return Reconciler(name, sources, decide, workers=8)
 
 
 def _related(caches: Caches, rs: ReplicaSet, own: list[Pod]) -> list[Pod]:

@@ -68,7 +68,12 @@ class ControlPlane:
         clock = self.clock
         informers = SharedInformers.recording(self.client, clock, component="netlab")
         manager = ControllerManager(
-            self.client, informers, clock, ca_pem="CA", cluster_cidr=LabConfig().pod_cidr
+            self.client,
+            informers,
+            clock,
+            ca_pem="CA",
+            cluster_cidr=LabConfig().pod_cidr,
+            catalog=self.registry.catalog,
         )
         scheduler = Scheduler(self.client, informers, clock)
         self.tasks = [asyncio.create_task(part.run()) for part in (informers, manager, scheduler)]
