@@ -37,6 +37,7 @@ from netlab.net.links import Links, call_links
 from netlab.net.netns import create_netns, remove_netns
 from netlab.net.sysctl import write_sysctls
 from netlab.proxy.agent import ProxyAgent
+from netlab.proxy.iptables_mode import IptablesProvider
 
 CLUSTER = IPv4Network("10.244.0.0/16")
 VIP = "10.96.1.1"
@@ -103,8 +104,10 @@ async def make_pods(stack: contextlib.AsyncExitStack) -> tuple[Path, Path]:
     informers = SharedInformers(Objects(str(address.ip)), SystemClock())
     agent = ProxyAgent(
         informers,
+        provider=IptablesProvider(
+            host, node_ip=IPv4Address("10.100.199.200"), cluster_cidr=CLUSTER
+        ),
         node_name="node0",
-        node_ip=IPv4Address("10.100.199.200"),
         cluster_cidr=CLUSTER,
         host=host,
         clock=SystemClock(),

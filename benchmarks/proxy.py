@@ -30,7 +30,6 @@ import msgspec
 import uvloop
 
 from netlab import command
-from netlab.api.kinds import SERVICE
 from netlab.client.informers import SharedInformers
 from netlab.client.interface import JsonList, WatchEvent
 from netlab.clock import SystemClock
@@ -38,6 +37,7 @@ from netlab.net.host import NetworkHost
 from netlab.net.netns import create_netns, remove_netns
 from netlab.net.ruleset import render_rule_set
 from netlab.proxy.agent import ProxyAgent
+from netlab.proxy.iptables_mode import IptablesProvider
 
 # kube-proxy v1.36.2 on a machine of this kind: seconds for the full sync and for one change
 KUBE_PROXY = {1000: (0.58, 0.06), 5000: (26.0, 0.34)}
@@ -50,22 +50,22 @@ class Objects:
     def __init__(self, count: int) -> None:
         self.services = [service(number) for number in range(count)]
         self.slices = [slice_of(number, number * 3) for number in range(count)]
-        self._queues: dict[bool, asyncio.Queue[WatchEvent]] = {}
+        self._queues: dict[str, asyncio.Queue[WatchEvent]] = {}
         self._version = 1
 
     async def list_json(self, kind: Any, *_: Any, **__: Any) -> JsonList:
-        found = self.services if kind is SERVICE else self.slices
+        found = {"Service": self.services, "EndpointSlice": self.slices}.get(kind.kind, [])
         return JsonList([msgspec.json.encode(obj) for obj in found], "1")
 
     async def watch(self, kind: Any, *_: Any, **__: Any) -> AsyncIterator[WatchEvent]:
-        queue = self._queues.setdefault(kind is SERVICE, asyncio.Queue())
+        queue = self._queues.setdefault(kind.kind, asyncio.Queue())
         while True:
             yield await queue.get()
 
     def change(self, obj: dict[str, Any], event: str = "MODIFIED") -> None:
         self._version += 1
         meta = {**obj["metadata"], "resourceVersion": str(self._version)}
-        queue = self._queues[obj["kind"] == "Service"]
+        queue = self._queues[obj["kind"]]
         queue.put_nowait(WatchEvent(event, msgspec.json.encode({**obj, "metadata": meta})))
 
 
@@ -152,8 +152,10 @@ async def measure(count: int) -> dict[str, Any]:
     host = NetworkHost(netns)
     agent = ProxyAgent(
         informers,
+        provider=IptablesProvider(
+            host, node_ip=IPv4Address("10.100.199.200"), cluster_cidr=IPv4Network("10.244.0.0/16")
+        ),
         node_name="node0",
-        node_ip=IPv4Address("10.100.199.200"),
         cluster_cidr=IPv4Network("10.244.0.0/16"),
         host=host,
         clock=SystemClock(),

@@ -58,6 +58,7 @@ from netlab.net.link_state import Wanted
 from netlab.net.netns import open_socket
 from netlab.nodes.machine import prepare_node
 from netlab.proxy.agent import ProxyAgent
+from netlab.proxy.iptables_mode import IptablesProvider
 from netlab.runtime.engine import OciRuntime
 from netlab.runtime.image_store.registry import RegistryRules
 from netlab.scheduler.run import Scheduler
@@ -205,7 +206,6 @@ class Daemon:
             group.create_task(parts.provisioner.run())
             group.create_task(parts.proxy.run())
             group.create_task(parts.host.run(self._clock))
-            group.create_task(parts.network.guard(self._clock))
             await _ensure_objects(apiserver, plane.registry.catalog, self._config)
             await self._wait_until_ready(parts, started_s)
             self._progress.ready()
@@ -242,8 +242,8 @@ class Daemon:
         )
         proxy = ProxyAgent(
             informers,
+            provider=IptablesProvider(host, node_ip=config.node_ip, cluster_cidr=config.pod_cidr),
             node_name=config.node_name,
-            node_ip=config.node_ip,
             cluster_cidr=config.pod_cidr,
             host=host,
             clock=clock,

@@ -22,11 +22,25 @@ class EndpointConditions(View, frozen=True, kw_only=True):
     terminating: bool | None = None
 
 
+class Hint(View, frozen=True, kw_only=True):
+    """One node or zone by its name."""
+
+    name: str = ""
+
+
+class EndpointHints(View, frozen=True, kw_only=True):
+    """The nodes and zones that an endpoint is meant for."""
+
+    for_nodes: tuple[Hint, ...] = ()
+    for_zones: tuple[Hint, ...] = ()
+
+
 class Endpoint(View, frozen=True, kw_only=True):
     """One backend; all addresses of an endpoint are the same pod."""
 
     addresses: tuple[str, ...]
     conditions: EndpointConditions = field(default_factory=EndpointConditions)
+    hints: EndpointHints | None = None
     hostname: str | None = None
     node_name: str | None = None
     target_ref: ObjectReference | None = None

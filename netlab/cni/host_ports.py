@@ -18,15 +18,21 @@ Left out: IPv6, the plugin's nftables backend and its conditions. Pure.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
 
 from netlab.api.containers import ContainerPort
 from netlab.api.pods import Pod
+from netlab.net.netfilter.section import (
+    NOTHING,
+    ChainId,
+    Ownership,
+    Part,
+    Rules,
+    Section,
+)
 from netlab.net.ruleset import (
     AddressType,
-    Chain,
     Comment,
     Dnat,
     Jump,
@@ -38,16 +44,14 @@ from netlab.net.ruleset import (
     Origin,
     Port,
     Rule,
-    RuleSet,
     SetMark,
-    make_rule_set,
 )
-from netlab.net.savefile import Snapshot
 
 DNAT_CHAIN = "CNI-HOSTPORT-DNAT"
 SETMARK_CHAIN = "CNI-HOSTPORT-SETMARK"
 MASQ_CHAIN = "CNI-HOSTPORT-MASQ"
-SHARED_CHAINS = (DNAT_CHAIN, SETMARK_CHAIN, MASQ_CHAIN)
+DNAT, SETMARK, MASQ = ("nat", DNAT_CHAIN), ("nat", SETMARK_CHAIN), ("nat", MASQ_CHAIN)
+_FRAME_JUMPS = {("nat", "PREROUTING"): DNAT, ("nat", "OUTPUT"): DNAT, ("nat", "POSTROUTING"): MASQ}
 POD_CHAIN_PREFIX = "CNI-DN-"
 # the plugin's limit; the kernel would take 29 characters
 CHAIN_NAME_LENGTH = 28
@@ -57,7 +61,6 @@ MARK = 0x2000
 PORTS_PER_RULE = 15
 MAX_COMMENT = 255
 LOCALHOST = IPv4Network("127.0.0.1/32")
-JUMPS = (("PREROUTING", DNAT_CHAIN), ("OUTPUT", DNAT_CHAIN), ("POSTROUTING", MASQ_CHAIN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,25 +114,59 @@ def pod_chain(container_id: str) -> str:
     return (POD_CHAIN_PREFIX + digest)[:CHAIN_NAME_LENGTH]
 
 
-def render_host_ports(mappings: Mapping[str, PortMapping]) -> RuleSet:
-    """Return the rules for the mappings, by container id, jumps included; none for none."""
-    if not mappings:
-        return RuleSet({})
-    chains = _frame()
-    entries: list[Rule] = []
-    for container_id, mapping in reversed(list(mappings.items())):
-        entries += _entries(container_id, mapping)
-        rules = [rule for port in mapping.ports for rule in _port_rules(mapping.address, port)]
-        chains.append(("nat", Chain(pod_chain(container_id), tuple(rules))))
-    chains.append(("nat", Chain(DNAT_CHAIN, tuple(entries))))
-    return make_rule_set(chains)
+def host_port_part(container_id: str, mapping: PortMapping) -> Part:
+    """Return what one container's ports add: its own chain, and entries that lead there."""
+    rules = [rule for port in mapping.ports for rule in _port_rules(mapping.address, port)]
+    return Part(
+        own={("nat", pod_chain(container_id)): tuple(rules)},
+        guests={DNAT: tuple(_entries(container_id, mapping))},
+    )
+
+
+class HostPortRules:
+    """The rules of all host ports of a node, as a section of the node's rules."""
+
+    def __init__(self) -> None:
+        # of containers that have ports, or had some that the kernel may hold still
+        self._chains: set[str] = set()
+        self._keys: dict[str, tuple[int, str]] = {}
+        self._number = 0
+        ownership = Ownership(
+            name="host-ports",
+            claims=self._claims,
+            makes=frozenset({DNAT, SETMARK, MASQ}),
+            at_end=frozenset({SETMARK, MASQ, ("nat", "PREROUTING"), ("nat", "OUTPUT")}),
+        )
+        self.section = Section(ownership, guests=_frame())
+
+    def put(self, container_id: str, mapping: PortMapping) -> None:
+        """Have the container's ports lead to it; a new one's come before all others'."""
+        self._chains.add(pod_chain(container_id))
+        if container_id not in self._keys:
+            self._number -= 1
+            self._keys[container_id] = (self._number, container_id)
+        self.section.put(self._keys[container_id], host_port_part(container_id, mapping))
+
+    def remove(self, container_id: str) -> None:
+        """Have no rules for the container."""
+        key = self._keys.pop(container_id, None)
+        if key is not None:
+            self.section.put(key, NOTHING)
+
+    def _claims(self, chain: ChainId, line: str) -> bool:
+        target = line.rpartition("-j ")[2]
+        if chain == DNAT:
+            return target in self._chains
+        if chain in (SETMARK, MASQ):
+            return line in _FIXED_LINES
+        return ("nat", target) == _FRAME_JUMPS.get(chain)
 
 
 def _because(reason: str) -> Origin:
     return Origin("", "", "cni", reason)
 
 
-def _frame() -> list[tuple[str, Chain]]:
+def _frame() -> dict[ChainId, Rules]:
     to_node = Rule(
         matches=(AddressType(destination="LOCAL"),),
         target=Jump(DNAT_CHAIN),
@@ -150,13 +187,16 @@ def _frame() -> list[tuple[str, Chain]]:
         target=Masquerade(random_fully=False),
         origin=_because("the answer must come back through the node"),
     )
-    return [
-        ("nat", Chain("PREROUTING", (to_node,), "ACCEPT")),
-        ("nat", Chain("OUTPUT", (to_node,), "ACCEPT")),
-        ("nat", Chain("POSTROUTING", (from_here,), "ACCEPT")),
-        ("nat", Chain(SETMARK_CHAIN, (mark,))),
-        ("nat", Chain(MASQ_CHAIN, (masquerade,))),
-    ]
+    return {
+        ("nat", "PREROUTING"): (to_node,),
+        ("nat", "OUTPUT"): (to_node,),
+        ("nat", "POSTROUTING"): (from_here,),
+        SETMARK: (mark,),
+        MASQ: (masquerade,),
+    }
+
+
+_FIXED_LINES = frozenset(rule.spell() for rules in _frame().values() for rule in rules)
 
 
 def _entries(container_id: str, mapping: PortMapping) -> list[Rule]:
@@ -203,88 +243,3 @@ def _port_rules(address: IPv4Interface, port: HostPort) -> list[Rule]:
         origin=_because(f"host port {port.host_port}"),
     )
     return [*marks, translation]
-
-
-def plan_host_ports(mappings: Mapping[str, PortMapping], kernel: Snapshot) -> str:
-    """Return the restore text that brings the mappings' rules into the kernel; "" for none.
-
-    Of chains that others use too, only netlab's own rules are touched.
-    """
-    chains = render_host_ports(mappings).tables.get("nat", {})
-    if not chains:
-        return ""
-    made: list[str] = []
-    commands: list[str] = []
-    for name in SHARED_CHAINS:
-        if kernel.chain("nat", name) is None:
-            made.append(f":{name} - [0:0]")
-    for container_id in mappings:
-        name = pod_chain(container_id)
-        if _lines(kernel, name) != chains[name].lines():
-            made.append(f":{name} - [0:0]")
-            commands += [f"-A {name} {line}" for line in chains[name].lines()]
-    for name in (SETMARK_CHAIN, MASQ_CHAIN):
-        missing = [line for line in chains[name].lines() if line not in _lines(kernel, name)]
-        commands += [f"-A {name} {line}" for line in missing]
-    commands += _plan_entries(mappings, chains[DNAT_CHAIN].lines(), _lines(kernel, DNAT_CHAIN))
-    for hook, target in JUMPS:
-        if f"-j {target}" not in {line[line.rfind("-j ") :] for line in _lines(kernel, hook)}:
-            # before the rules that masquerade or keep the source of all pods
-            verb = "-I" if hook == "POSTROUTING" else "-A"
-            commands += [f"{verb} {hook} {line}" for line in chains[hook].lines()]
-    return _table([*made, *commands])
-
-
-def _plan_entries(
-    mappings: Mapping[str, PortMapping], wanted: Iterable[str], held: tuple[str, ...]
-) -> list[str]:
-    own = {f"-j {pod_chain(container_id)}" for container_id in mappings}
-    wanted = list(wanted)
-    stale = [line for line in held if line[line.rfind("-j ") :] in own and line not in wanted]
-    # each goes to the top, so the last one that is written comes first
-    missing = [line for line in reversed(wanted) if line not in held]
-    return [f"-D {DNAT_CHAIN} {line}" for line in stale] + [
-        f"-I {DNAT_CHAIN} {line}" for line in missing
-    ]
-
-
-def plan_host_ports_removal(container_ids: Iterable[str], kernel: Snapshot) -> str:
-    """Return the restore text that takes the containers' rules away; "" for none."""
-    gone: list[str] = []
-    commands: list[str] = []
-    ends: list[str] = []
-    for container_id in container_ids:
-        name = pod_chain(container_id)
-        held = [line for line in _lines(kernel, DNAT_CHAIN) if line.endswith(f"-j {name}")]
-        commands += [f"-D {DNAT_CHAIN} {line}" for line in held]
-        if kernel.chain("nat", name) is not None:
-            gone.append(f":{name} - [0:0]")
-            ends.append(f"-X {name}")
-    return _table([*gone, *commands, *ends])
-
-
-def plan_frame_removal(kernel: Snapshot) -> str:
-    """Return the restore text that takes the shared chains away; "" while others use them."""
-    others = {
-        line[line.rfind("-j ") :]
-        for name, chain in kernel.tables.get("nat", {}).items()
-        if name not in SHARED_CHAINS
-        for line in chain.lines
-    }
-    if _lines(kernel, DNAT_CHAIN) or f"-j {SETMARK_CHAIN}" in others:
-        return ""
-    present = [name for name in SHARED_CHAINS if kernel.chain("nat", name) is not None]
-    commands = [f":{name} - [0:0]" for name in present]
-    for hook, target in JUMPS:
-        held = [line for line in _lines(kernel, hook) if line.endswith(f"-j {target}")]
-        commands += [f"-D {hook} {line}" for line in held]
-    return _table([*commands, *(f"-X {name}" for name in present)])
-
-
-def _lines(kernel: Snapshot, chain: str) -> tuple[str, ...]:
-    saved = kernel.chain("nat", chain)
-    return saved.lines if saved is not None else ()
-
-
-def _table(commands: list[str]) -> str:
-    return "\n".join(["*nat", *commands, "COMMIT", ""]) if commands else ""

@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
-from netlab.clock import Clock
 from netlab.cni.host_ports import HostPort, PortMapping
 from netlab.cni.ipam import AddressPool
 from netlab.cni.pod_links import (
@@ -41,7 +40,7 @@ from netlab.cni.pod_links import (
 )
 from netlab.cni.port_maps import PortMaps
 from netlab.cni.port_records import PortRecords
-from netlab.cni.rules import plan_rules, plan_rules_removal, render_pod_rules
+from netlab.cni.rules import pod_rules
 from netlab.errors import AddressPoolError, HostError, NetlabError, NetworkError
 from netlab.net.host import NetworkHost
 from netlab.net.link_state import Fault, Wanted, plan_links
@@ -54,9 +53,6 @@ from netlab.net.sysctl import read_sysctl
 log = logging.getLogger(__name__)
 
 OWNER = "cni"
-GUARD_S = 2.0
-# the legacy variant counts no changes: the rules are read this often instead
-BLIND_GUARD_S = 10.0
 BRIDGE_RULES = "net.bridge.bridge-nf-call-iptables"
 SYSCTLS = {
     "net.ipv4.ip_forward": "1",
@@ -121,11 +117,11 @@ class PodNetwork:
         self._range: _Range | None = None
         self._mtu_bytes = mtu_bytes
         self._leases = state_dir / "ipam" / bridge
-        self._iptables = host.iptables
-        self._rules = render_pod_rules(cluster_cidr, keep_source)
         records = PortRecords(state_dir / "hostports" / bridge)
+        # before the pods' own: what is marked by a host port must not be kept from masquerading
         self._port_maps = PortMaps(host, bridge, records)
-        self._generation: int | None = None
+        self._rules = pod_rules(cluster_cidr, keep_source)
+        host.netfilter.register(self._rules)
         self._connected: dict[str, _Connected] = {}
         # mending a pod's link must not mix with taking it away
         self._mending = asyncio.Lock()
@@ -147,7 +143,7 @@ class PodNetwork:
 
     def rule_set(self) -> RuleSet:
         """Return the network's own rules, each with its origin."""
-        return merge_rule_sets(self._port_maps.rule_set(), self._rules)
+        return merge_rule_sets(self._port_maps.rule_set(), self._rules.rule_set())
 
     async def setup(self, pod_cidr: IPv4Network) -> None:
         """Have the bridge, the kernel parameters and the rules. Idempotent.
@@ -169,7 +165,8 @@ class PodNetwork:
         if broken:
             raise NetworkError(f"set up the pod network: {'; '.join(broken)}")
         self._host.links.want(OWNER, self._wanted)
-        await self.ensure_rules()
+        await self._host.netfilter.sync(self._rules)
+        await self._port_maps.ensure()
 
     def _wanted(self) -> Wanted:
         gateway = self._interface(self._given.gateway)
@@ -350,43 +347,13 @@ class PodNetwork:
         """Return the container id by address, of all pods that have one."""
         return await asyncio.to_thread(self._given.pool.claims)
 
-    async def ensure_rules(self) -> bool:
-        """Have the masquerade, forward and host port rules; return whether something was missing.
-
-        Raises: NetworkError when they cannot be read or written.
-        """
-        generation = await self._iptables.generation()
-        text = plan_rules(self._rules, await self._iptables.save())
-        if text:
-            await self._iptables.restore(text)
-        if await self._port_maps.ensure():
-            text = "host ports"
-        # the older number: a change between the two reads leads to one more look, not to none
-        self._generation = generation if not text else None
-        return bool(text)
-
-    async def guard(self, clock: Clock) -> None:
-        """Put the rules back whenever somebody changed the rule set, until cancelled."""
-        while True:
-            await clock.sleep(GUARD_S)
-            try:
-                generation = await self._iptables.generation()
-                if generation is None:
-                    await clock.sleep(BLIND_GUARD_S)
-                if generation is None or generation != self._generation:
-                    await self.ensure_rules()
-            except (NetlabError, OSError) as error:
-                log.warning("pod network rules: %s", error)
-
     async def teardown(self) -> None:
         """Remove the rules, the pods' links and the bridge; addresses stay remembered.
 
         Raises: NetworkError when the kernel refuses.
         """
-        text = plan_rules_removal(self._rules, await self._iptables.save())
-        if text:
-            await self._iptables.restore(text)
         await self._port_maps.teardown()
+        await self._host.netfilter.remove(self._rules)
         self._connected.clear()
         self._host.links.forget(OWNER)
         await call_links(self._netns, self._remove_links)

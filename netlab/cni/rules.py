@@ -13,23 +13,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Network
 
+from netlab.net.netfilter.section import ChainId, Ownership, Section
 from netlab.net.ruleset import (
     ACCEPT,
     RETURN,
-    Chain,
     Comment,
     Jump,
     Masquerade,
     Net,
     Origin,
     Rule,
-    RuleSet,
-    make_rule_set,
 )
-from netlab.net.savefile import Snapshot
 
 POSTROUTING = "NETLAB-POSTROUTING"
 FORWARD = "NETLAB-FORWARD"
+JUMPS = {("nat", "POSTROUTING"): POSTROUTING, ("filter", "FORWARD"): FORWARD}
 MULTICAST = IPv4Network("224.0.0.0/4")
 
 
@@ -37,8 +35,8 @@ def _because(reason: str) -> Origin:
     return Origin("", "", "cni", reason)
 
 
-def render_pod_rules(cluster_cidr: IPv4Network, keep_source: Iterable[IPv4Network]) -> RuleSet:
-    """Return the rules, jumps included.
+def pod_rules(cluster_cidr: IPv4Network, keep_source: Iterable[IPv4Network]) -> Section:
+    """Return the rules as what the pod network wants of the node's rules.
 
     keep_source: ranges that see pods' own addresses, besides the pods themselves and multicast,
     because they know a way back.
@@ -76,13 +74,13 @@ def render_pod_rules(cluster_cidr: IPv4Network, keep_source: Iterable[IPv4Networ
         target=ACCEPT,
         origin=_because("pods may be sent to through the node"),
     )
-    return make_rule_set(
-        [
-            ("nat", Chain("POSTROUTING", (_jump("netlab pod traffic", POSTROUTING),), "ACCEPT")),
-            ("nat", Chain(POSTROUTING, tuple(postrouting))),
-            ("filter", Chain("FORWARD", (_jump("netlab pod traffic", FORWARD),), "ACCEPT")),
-            ("filter", Chain(FORWARD, (accept_from, accept_to))),
-        ]
+    return Section(
+        OWNERSHIP,
+        common={
+            ("nat", POSTROUTING): tuple(postrouting),
+            ("filter", FORWARD): (accept_from, accept_to),
+        },
+        guests={chain: (_jump("netlab pod traffic", target),) for chain, target in JUMPS.items()},
     )
 
 
@@ -90,44 +88,15 @@ def _jump(comment: str, chain: str) -> Rule:
     return Rule(matches=(Comment(comment),), target=Jump(chain), origin=_because(comment))
 
 
-def plan_rules(rules: RuleSet, kernel: Snapshot) -> str:
-    """Return the restore text that brings the rules into the kernel; "" when they are there.
-
-    Chains of the rules' own are written as a whole; to built-in chains (those with a policy)
-    missing rules are appended.
-    """
-    parts: list[str] = []
-    for table, chains in rules.tables.items():
-        commands: list[str] = []
-        for name, chain in chains.items():
-            saved = kernel.chain(table, name)
-            held = saved.lines if saved is not None else ()
-            if chain.policy is not None:
-                # by target, not by the whole line: another version of iptables may spell it
-                # otherwise, and the jump would be added again and again
-                targets = {line.rpartition("-j ")[2] for line in held}
-                missing = [line for line in chain.lines() if line.split()[-1] not in targets]
-                commands += [f"-A {name} {line}" for line in missing]
-            elif saved is None or held != chain.lines():
-                commands.insert(0, f":{name} - [0:0]")
-                commands += [f"-A {name} {line}" for line in chain.lines()]
-        if commands:
-            parts += [f"*{table}", *commands, "COMMIT"]
-    return "\n".join([*parts, ""]) if parts else ""
+def _claims(chain: ChainId, line: str) -> bool:
+    # by target, not by the whole line: another version of iptables may spell it otherwise, and
+    # the jump would be added again and again
+    return line.endswith(f"-j {JUMPS.get(chain)}")
 
 
-def plan_rules_removal(rules: RuleSet, kernel: Snapshot) -> str:
-    """Return the restore text that takes exactly these rules and chains away; "" for none."""
-    parts: list[str] = []
-    for table, chains in rules.tables.items():
-        present = {n: s for n in chains if (s := kernel.chain(table, n)) is not None}
-        own = [name for name in present if chains[name].policy is None]
-        commands = [f":{name} - [0:0]" for name in own]
-        for name, saved in present.items():
-            if chains[name].policy is not None:
-                ours = set(chains[name].lines())
-                commands += [f"-D {name} {line}" for line in saved.lines if line in ours]
-        commands += [f"-X {name}" for name in own]
-        if commands:
-            parts += [f"*{table}", *commands, "COMMIT"]
-    return "\n".join([*parts, ""]) if parts else ""
+OWNERSHIP = Ownership(
+    name="cni",
+    owns=lambda name: name in JUMPS.values(),
+    claims=_claims,
+    at_end=frozenset(JUMPS),
+)

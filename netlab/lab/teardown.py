@@ -27,7 +27,7 @@ from netlab.net.iptables import Iptables
 from netlab.net.links import call_links
 from netlab.net.netns import list_netns, remove_netns
 from netlab.net.sysctl import write_sysctls
-from netlab.proxy.agent import remove_rules
+from netlab.proxy.iptables_mode import remove_rules
 from netlab.runtime.cleanup import destroy_lab_containers
 from netlab.runtime.trees import remove_tree
 

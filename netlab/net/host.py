@@ -13,8 +13,8 @@ import asyncio
 from pathlib import Path
 
 from netlab.clock import Clock
-from netlab.net.iptables import Iptables
 from netlab.net.link_keeper import LinkKeeper
+from netlab.net.netfilter.owner import Netfilter
 from netlab.net.sysctl import SysctlRecorder
 from netlab.net.sysctl_keeper import SysctlKeeper
 
@@ -23,14 +23,19 @@ class NetworkHost:
     """The namespace at ``netns``, None for the process's own.
 
     record: told the previous value of each kernel parameter before it is changed. tool: see
-    ``iptables.Iptables``.
+    ``iptables.Iptables``. netfilter: None makes the real one.
     """
 
     def __init__(
-        self, netns: Path | None, *, record: SysctlRecorder | None = None, tool: str = "iptables"
+        self,
+        netns: Path | None,
+        *,
+        record: SysctlRecorder | None = None,
+        tool: str = "iptables",
+        netfilter: Netfilter | None = None,
     ) -> None:
         self.netns = netns
-        self.iptables = Iptables(netns, tool=tool)
+        self.netfilter = netfilter or Netfilter(netns, tool=tool)
         self.links = LinkKeeper(netns)
         self.sysctls = SysctlKeeper(netns, record)
         self.links.on_mended(self._links_mended)
@@ -38,6 +43,7 @@ class NetworkHost:
     async def run(self, clock: Clock) -> None:
         """Keep everything as it is wanted, until cancelled."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self.netfilter.run(clock))
             group.create_task(self.links.run(clock))
             group.create_task(self.sysctls.run(clock))
 
@@ -47,4 +53,4 @@ class NetworkHost:
 
     def close(self) -> None:
         """Close what is open."""
-        self.iptables.close()
+        self.netfilter.close()

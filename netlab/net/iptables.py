@@ -16,16 +16,15 @@ import re
 import socket
 import struct
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from netlab import command
 from netlab.errors import CommandError, HostError, NetworkError
+from netlab.net.addresses import Family
+from netlab.net.netfilter.backend import Variant
 from netlab.net.netlink import NETLINK_NETFILTER, Netlink, RefusedError
 from netlab.net.netlink_messages import Request, parse_attributes
 from netlab.net.netns import call_in_netns
 from netlab.net.savefile import Snapshot, parse_saved
-
-Variant: TypeAlias = Literal["nf_tables", "legacy"]
 
 LOCK_WAIT_S = 5
 # 55,000 rules in one restore take about 10 s with the nft variant
@@ -41,13 +40,14 @@ _LINE = re.compile(r"line:? (\d+)")
 class Iptables:
     """The iptables tools in one network namespace.
 
-    tool: the family of commands, ``iptables`` or, to force a variant, ``iptables-nft`` or
-    ``iptables-legacy``.
+    tool: the commands, ``iptables`` or, to force a variant, ``iptables-nft`` or
+    ``iptables-legacy``; for family 6 the ``ip6tables`` of that kind.
     """
 
-    def __init__(self, netns: Path | None, *, tool: str = "iptables") -> None:
+    def __init__(self, netns: Path | None, *, tool: str = "iptables", family: Family = 4) -> None:
         self._netns = netns
-        self._tool = tool
+        self._tool = tool if family == 4 else tool.replace("iptables", "ip6tables", 1)
+        self._family = family
         self._netfilter: Netlink | None = None
         self._variant: Variant | None = None
 
@@ -128,7 +128,7 @@ class Iptables:
         for table, chains in snapshot.tables.items():
             blank = all(chain.policy == "ACCEPT" and not chain.lines for chain in chains.values())
             if table not in keep and blank:
-                await _delete_nft_table(self._netns, table)
+                await _delete_nft_table(self._netns, self._family, table)
 
     def close(self) -> None:
         """Close the socket that ``generation`` opened."""
@@ -137,8 +137,8 @@ class Iptables:
             self._netfilter = None
 
 
-async def _delete_nft_table(netns: Path | None, table: str) -> None:
-    argv = ["nft", "delete", "table", "ip", table]
+async def _delete_nft_table(netns: Path | None, family: Family, table: str) -> None:
+    argv = ["nft", "delete", "table", "ip" if family == 4 else "ip6", table]
     try:
         await command.run(argv, timeout_s=TIMEOUT_S, netns=netns)
     except HostError:

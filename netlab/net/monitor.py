@@ -26,7 +26,7 @@ from netlab.errors import NetworkError
 from netlab.net.netns import call_in_netns
 
 SOL_NETLINK = 270
-NETLINK_ADD_MEMBERSHIP = 1
+NETLINK_ADD_MEMBERSHIP, NETLINK_DROP_MEMBERSHIP = 1, 2
 NETLINK_LISTEN_ALL_NSID = 8
 SO_ATTACH_FILTER = 26
 # of a message only its head would matter; longer ones are cut off
@@ -43,8 +43,9 @@ MISSED = -2
 class Monitor:
     """A socket in the groups of one netlink protocol. Made by ``open_monitor``."""
 
-    def __init__(self, opened: socket.socket) -> None:
+    def __init__(self, opened: socket.socket, groups: Sequence[int]) -> None:
         self._socket = opened
+        self._groups = tuple(groups)
         self._changed: set[int] = set()
         self._event = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -60,6 +61,16 @@ class Monitor:
         self._event.clear()
         changed, self._changed = frozenset(self._changed), set()
         return changed
+
+    def pause(self) -> None:
+        """Hear nothing until ``resume``; the kernel then writes no messages for us either."""
+        for group in self._groups:
+            self._socket.setsockopt(SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, group)
+
+    def resume(self) -> None:
+        """Hear again."""
+        for group in self._groups:
+            self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
 
     def close(self) -> None:
         """Close the socket."""
@@ -134,7 +145,7 @@ async def open_monitor(
         return opened
 
     try:
-        return Monitor(await call_in_netns(netns, open_here))
+        return Monitor(await call_in_netns(netns, open_here), groups)
     except OSError as error:
         raise NetworkError(f"watch netlink groups {groups}: {error.strerror}") from error
 

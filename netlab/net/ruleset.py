@@ -6,7 +6,8 @@ back from the kernel equals what was rendered. Upstream's counterpart is the tex
 ``pkg/proxy/iptables`` assembles without keeping its meaning.
 
 Rules for callers: all types are frozen. The order of ``Rule.matches`` is the order on the command
-line, which ``iptables-save`` keeps. Left out: IPv6, ipset, and matches no component uses. Pure.
+line, which ``iptables-save`` keeps. A rule is of the family that its addresses are of. Left out:
+ipset, and matches no component uses. Pure.
 
 Source: iptables(8), iptables-extensions(8)
 """
@@ -15,10 +16,11 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address, IPv4Network
 from typing import TypeAlias
 
 import msgspec
+
+from netlab.net.addresses import Address, Family, Network
 
 HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 TABLE_HOOKS: Mapping[str, tuple[str, ...]] = {
@@ -29,6 +31,11 @@ TABLE_HOOKS: Mapping[str, tuple[str, ...]] = {
 }
 # xt_statistic keeps a probability as a 32-bit number of which 2^31 means always
 PROBABILITY_ONE = 0x80000000
+
+WHOLE_ADDRESS: Mapping[Family, str] = {
+    4: "255.255.255.255",
+    6: "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+}
 
 _PLAIN = frozenset(string.ascii_letters + string.digits + "_-")
 
@@ -45,7 +52,7 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
 class Net(msgspec.Struct, frozen=True, gc=False):
     """A source or destination range, or everything but it."""
 
-    network: IPv4Network
+    network: Network
     inverted: bool = False
 
     def spell(self, flag: str) -> str:
@@ -152,6 +159,7 @@ class Recent(msgspec.Struct, frozen=True, gc=False):
     action: str
     seconds: int | None = None
     reap: bool = False
+    family: Family = 4
 
     def spell(self) -> str:
         """Return the match as iptables-save prints it."""
@@ -160,7 +168,7 @@ class Recent(msgspec.Struct, frozen=True, gc=False):
             spelt += f" --seconds {self.seconds}"
         if self.reap:
             spelt += " --reap"
-        return f"{spelt} --name {self.name} --mask 255.255.255.255 --rsource"
+        return f"{spelt} --name {self.name} --mask {WHOLE_ADDRESS[self.family]} --rsource"
 
 
 Match: TypeAlias = (
@@ -189,7 +197,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reject(msgspec.Struct, frozen=True, gc=False):
-    """Drop, and answer with an ICMP message."""
+    """Drop, and answer with an ICMP message; ``icmp6-port-unreachable`` for IPv6."""
 
     answer: str = "icmp-port-unreachable"
 
@@ -201,12 +209,13 @@ class Reject(msgspec.Struct, frozen=True, gc=False):
 class Dnat(msgspec.Struct, frozen=True, gc=False):
     """Change where the connection goes."""
 
-    address: IPv4Address
+    address: Address
     port: int
 
     def spell(self) -> str:
         """Return the target as iptables-save prints it."""
-        return f"-j DNAT --to-destination {self.address}:{self.port}"
+        host = f"{self.address}" if self.address.version == 4 else f"[{self.address}]"
+        return f"-j DNAT --to-destination {host}:{self.port}"
 
 
 class Masquerade(msgspec.Struct, frozen=True, gc=False):

@@ -19,13 +19,14 @@ _COUNTED = re.compile(r"^\[(\d+):(\d+)\] ")
 class SavedChain:
     """One chain: policy (None for a chain somebody made) and the rules without ``-A CHAIN``.
 
-    packets: per rule, how many it matched; empty when counters were not asked for.
+    packets, octets: per rule, how many it matched; empty when counters were not asked for.
     """
 
     name: str
     policy: str | None
     lines: tuple[str, ...] = ()
     packets: tuple[int, ...] = ()
+    octets: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +45,34 @@ def parse_saved(text: str) -> Snapshot:
     tables: dict[str, dict[str, SavedChain]] = {}
     policies: dict[str, str | None] = {}
     lines: dict[str, list[str]] = {}
-    packets: dict[str, list[int]] = {}
+    counters: dict[str, list[tuple[int, int]]] = {}
     table = ""
     for line in text.splitlines():
         if line.startswith("*"):
-            table, policies, lines, packets = line[1:].strip(), {}, {}, {}
+            table, policies, lines, counters = line[1:].strip(), {}, {}, {}
         elif line.startswith(":"):
             name, policy, *_ = line[1:].split(" ")
             policies[name] = None if policy == "-" else policy
-            lines[name], packets[name] = [], []
+            lines[name], counters[name] = [], []
         elif line.startswith("COMMIT"):
             tables[table] = {
-                name: SavedChain(name, policy, tuple(lines[name]), tuple(packets[name]))
+                name: SavedChain(
+                    name,
+                    policy,
+                    tuple(lines[name]),
+                    tuple(packets for packets, _ in counters[name]),
+                    tuple(octets for _, octets in counters[name]),
+                )
                 for name, policy in policies.items()
             }
         else:
-            _add_rule(line, lines, packets)
+            _add_rule(line, lines, counters)
     return Snapshot(tables)
 
 
-def _add_rule(line: str, lines: dict[str, list[str]], packets: dict[str, list[int]]) -> None:
+def _add_rule(
+    line: str, lines: dict[str, list[str]], counters: dict[str, list[tuple[int, int]]]
+) -> None:
     counted = _COUNTED.match(line)
     rule = line[counted.end() :] if counted else line
     if not rule.startswith("-A "):
@@ -71,4 +80,4 @@ def _add_rule(line: str, lines: dict[str, list[str]], packets: dict[str, list[in
     _, name, *rest = rule.split(" ", 2)
     lines[name].append(rest[0] if rest else "")
     if counted:
-        packets[name].append(int(counted.group(1)))
+        counters[name].append((int(counted.group(1)), int(counted.group(2))))

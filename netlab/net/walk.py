@@ -18,9 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network, IPv6Address
 from typing import Literal, TypeAlias
 
+from netlab.net.addresses import Address
 from netlab.net.ruleset import (
     TABLE_HOOKS,
     AddressType,
@@ -46,14 +47,15 @@ Outcome: TypeAlias = Literal["ACCEPT", "DROP", "REJECT"]
 
 TABLE_ORDER = ("raw", "mangle", "nat", "filter")
 LOOPBACK = IPv4Network("127.0.0.0/8")
+LOOPBACK_6 = IPv6Address("::1")
 
 
 @dataclass(frozen=True, slots=True)
 class Packet:
     """What rules can see of a packet; ports are 0 for protocols without them."""
 
-    source: IPv4Address
-    destination: IPv4Address
+    source: Address
+    destination: Address
     protocol: str = "tcp"
     source_port: int = 40000
     destination_port: int = 0
@@ -68,14 +70,14 @@ class Way:
     """How the host would send a packet: the link and the link's own address."""
 
     link: str
-    source: IPv4Address
+    source: Address
 
 
 def _always(_: Rule) -> bool:
     return True
 
 
-def _never_seen(_: str, __: IPv4Address) -> bool:
+def _never_seen(_: str, __: Address) -> bool:
     return False
 
 
@@ -83,19 +85,19 @@ def _never_seen(_: str, __: IPv4Address) -> bool:
 class Host:
     """What a walk needs to know of the host besides its rules.
 
-    local: the addresses of its links; 127.0.0.0/8 is local always. route: the way to an address,
-    None when there is none. choose: whether a rule with a random match matches this time. seen:
-    whether the named list of recent sources holds the address.
+    local: the addresses of its links; 127.0.0.0/8 and ::1 are local always. route: the way to an
+    address, None when there is none. choose: whether a rule with a random match matches this time.
+    seen: whether the named list of recent sources holds the address.
     """
 
-    local: frozenset[IPv4Address]
-    route: Callable[[IPv4Address], Way | None]
+    local: frozenset[Address]
+    route: Callable[[Address], Way | None]
     choose: Callable[[Rule], bool] = _always
-    seen: Callable[[str, IPv4Address], bool] = _never_seen
+    seen: Callable[[str, Address], bool] = _never_seen
 
-    def is_local(self, address: IPv4Address) -> bool:
+    def is_local(self, address: Address) -> bool:
         """True when the address is the host's own."""
-        return address in self.local or address in LOOPBACK
+        return address in self.local or address in LOOPBACK or address == LOOPBACK_6
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +242,7 @@ class _Walker:
             return self.host.choose(rule)
         return match.action == "set" or self.host.seen(match.name, packet.source)
 
-    def _is_type(self, wanted: str | None, address: IPv4Address) -> bool:
+    def _is_type(self, wanted: str | None, address: Address) -> bool:
         return wanted is None or (wanted == "LOCAL") == self.host.is_local(address)
 
     def end(self, outcome: Outcome, lost: str = "") -> Walk:
@@ -306,5 +308,5 @@ def _loop_back(walker: _Walker) -> Walk:
     return walker.end(walker.hook("INPUT", translated=True))
 
 
-def _in_net(address: IPv4Address, net: Net | None) -> bool:
+def _in_net(address: Address, net: Net | None) -> bool:
     return net is None or (address in net.network) != net.inverted

@@ -1,4 +1,4 @@
-"""The rules that every node has, and the whole rule set: frame plus the rules of all Services.
+"""The rules that every node has, with and without Services.
 
 Mirrors the fixed parts of kube-proxy ``pkg/proxy/iptables`` ``syncProxyRules``: jumps from the
 built-in chains, the masquerade mark, the guard of 127.0.0.0/8 (which ``route_localnet`` opens to
@@ -7,7 +7,7 @@ the network for node ports on loopback), and the canary chains whose loss tells 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from ipaddress import IPv4Network
 
 from netlab.net.ruleset import (
@@ -15,7 +15,6 @@ from netlab.net.ruleset import (
     DROP,
     RETURN,
     AddressType,
-    Chain,
     Comment,
     ConntrackState,
     Jump,
@@ -25,19 +24,13 @@ from netlab.net.ruleset import (
     Net,
     Origin,
     Rule,
-    RuleSet,
     SetMark,
-    make_rule_set,
 )
 from netlab.proxy import names
-from netlab.proxy.rules import PortRules
 
 NEW = ConntrackState(("NEW",))
 LOOPBACK = IPv4Network("127.0.0.0/8")
 BIT = names.MASQUERADE_BIT
-
-# the tables in the order iptables-save prints them
-TABLES = ("mangle", "filter", "nat")
 
 
 def _because(reason: str) -> Origin:
@@ -156,21 +149,3 @@ LAST: Mapping[tuple[str, str], tuple[Rule, ...]] = {
     ),
 }
 """Rules behind those of all Services, by (table, chain)."""
-
-
-def compose(ports: Iterable[PortRules]) -> RuleSet:
-    """Return the node's whole rule set; the rules of Services come in the given order."""
-    shared = {key: list(rules) for key, rules in FIXED.items()}
-    own: list[tuple[str, Chain]] = []
-    for port in ports:
-        for key, rule in port.shared:
-            shared[key].append(rule)
-        own += [("nat", chain) for chain in port.chains]
-    for key, last in LAST.items():
-        shared[key] += last
-    chains = [
-        *((table, Chain(hook, rules, "ACCEPT")) for (table, hook), rules in JUMPS.items()),
-        *((table, Chain(name, tuple(rules))) for (table, name), rules in shared.items()),
-        *own,
-    ]
-    return make_rule_set(sorted(chains, key=lambda entry: TABLES.index(entry[0])))

@@ -1,12 +1,12 @@
 """Read Services: which of them the proxy serves, and what each of their ports asks for.
 
-Mirrors kube-proxy ``pkg/proxy/serviceport.go``. Left out: IPv6 addresses (skipped), topology hints.
+Mirrors kube-proxy ``pkg/proxy/serviceport.go``. Left out: IPv6 addresses (skipped).
 Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from netlab.api.core import Service, ServicePort
 
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
+HEADLESS_LABEL = "service.kubernetes.io/headless"
 DEFAULT_AFFINITY_S = 10800
 
 
@@ -83,12 +84,26 @@ def _ranges(texts: Iterable[str]) -> tuple[IPv4Network, ...]:
     return tuple(found)
 
 
+def is_watched(labels: Mapping[str, str]) -> bool:
+    """False for a Service or EndpointSlice that kube-proxy does not look at.
+
+    One that is left to another proxy, and one that is marked as headless whatever its address:
+    kube-proxy asks the API server for neither.
+    """
+    return PROXY_NAME_LABEL not in labels and HEADLESS_LABEL not in labels
+
+
 def is_served(service: Service) -> bool:
     """False for headless and ExternalName Services and those left to another proxy."""
-    spec = service.spec
-    if spec.type == "ExternalName" or PROXY_NAME_LABEL in service.metadata.labels:
+    if service.spec.type == "ExternalName" or not is_watched(service.metadata.labels):
         return False
-    return parse_address(spec.cluster_ip) is not None
+    return _cluster_ip(service) is not None
+
+
+def _cluster_ip(service: Service) -> IPv4Address | None:
+    """The IPv4 one of the Service's addresses; of a Service of both families maybe the second."""
+    spec = service.spec
+    return next(iter(_addresses((spec.cluster_ip, *spec.cluster_ips))), None)
 
 
 def port_text(namespace: str, service: str, port_name: str) -> str:
@@ -113,12 +128,13 @@ def _balancer_ips(service: Service) -> tuple[IPv4Address, ...]:
 
 def read_ports(service: Service) -> tuple[PortSpec, ...]:
     """Return the Service's ports, in its own order; none when the proxy does not serve it."""
-    if not is_served(service):
+    address = _cluster_ip(service)
+    if address is None or not is_served(service):
         return ()
-    return tuple(_read_port(service, port) for port in service.spec.ports)
+    return tuple(_read_port(service, address, port) for port in service.spec.ports)
 
 
-def _read_port(service: Service, port: ServicePort) -> PortSpec:
+def _read_port(service: Service, cluster_ip: IPv4Address, port: ServicePort) -> PortSpec:
     meta, spec = service.metadata, service.spec
     external = spec.type in ("NodePort", "LoadBalancer") or bool(spec.external_ips)
     local = external and spec.external_traffic_policy == "Local"
@@ -128,7 +144,7 @@ def _read_port(service: Service, port: ServicePort) -> PortSpec:
         port_name=port.name,
         text=port_text(meta.namespace, meta.name, port.name),
         protocol=port.protocol.lower(),
-        cluster_ip=IPv4Address(spec.cluster_ip),
+        cluster_ip=cluster_ip,
         port=port.port,
         node_port=port.node_port,
         external_ips=_addresses(spec.external_ips),
@@ -137,5 +153,5 @@ def _read_port(service: Service, port: ServicePort) -> PortSpec:
         affinity_s=_affinity_s(service),
         internal_local=spec.internal_traffic_policy == "Local",
         external_local=local,
-        health_port=spec.health_check_node_port if local else 0,
+        health_port=spec.health_check_node_port if local and spec.type == "LoadBalancer" else 0,
     )

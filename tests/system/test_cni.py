@@ -41,7 +41,7 @@ async def test_setup_and_add_again_change_nothing(tmp_path: Path) -> None:
         assert again == node.pods[0].address
         assert await node.run(node.netns, "ip", "-o", "-4", "addr") == before
         assert await Iptables(node.netns).save() == rules
-        assert await node.network.ensure_rules() is False
+        assert await node.host.netfilter.check() is False
 
 
 async def test_delete_succeeds_when_gone(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ async def test_packets_that_leave_are_masqueraded(tmp_path: Path) -> None:
 
 async def test_guard_puts_flushed_rules_back(tmp_path: Path) -> None:
     async with node_with_pods(tmp_path) as node:
-        guard = asyncio.create_task(node.network.guard(SystemClock()))
+        guard = asyncio.create_task(node.host.run(SystemClock()))
         await node.run(node.netns, "iptables", "-t", "nat", "-F")
         chain = ["iptables", "-t", "nat", "-S", "NETLAB-POSTROUTING"]
         await eventually(lambda: node.run(node.netns, *chain), lambda out: str(CLUSTER_CIDR) in out)

@@ -79,7 +79,7 @@ async def test_the_rules_are_the_plugins_own_and_are_written_once(tmp_path: Path
             f"-A {chain} -p tcp -m tcp --dport 8080 -j DNAT --to-destination {web.ip}:80",
         ):
             assert line in text.splitlines()
-        assert await node.network.ensure_rules() is False
+        assert await node.host.netfilter.check() is False
         assert not await node.network.check(container_id="web", pod_netns=web.netns)
 
 
@@ -119,8 +119,9 @@ async def test_harm_is_told_and_repaired_by_another_daemon(tmp_path: Path, harm:
     async with node_with_pods(tmp_path) as node:
         web = await add_published(node, "web", *WEB)
         await node.serve(web, 80)
+        host = NetworkHost(node.netns)
         later = PodNetwork(
-            NetworkHost(node.netns),
+            host,
             cluster_cidr=CLUSTER_CIDR,
             service_cidr=SERVICE_CIDR,
             state_dir=tmp_path,
@@ -132,6 +133,7 @@ async def test_harm_is_told_and_repaired_by_another_daemon(tmp_path: Path, harm:
         await later.repair(container_id="web", pod_netns=web.netns, namespace="test", name="web")
         assert not await later.check(container_id="web", pod_netns=web.netns)
         assert await node.ask(node.netns, "127.0.0.1", 8080) == "web 10.244.0.1"
+        host.close()
 
 
 async def test_teardown_leaves_only_foreign_rules(tmp_path: Path) -> None:

@@ -32,10 +32,7 @@ async def kept(folder: Path, *pods: str) -> AsyncIterator[Node]:
     async with node_with_pods(folder, *pods) as node:
         node.host.links.want("node", lambda: NODE_LINKS)
         clock = SystemClock()
-        tasks = [
-            asyncio.create_task(node.host.run(clock)),
-            asyncio.create_task(node.network.guard(clock)),
-        ]
+        tasks = [asyncio.create_task(node.host.run(clock))]
         await asyncio.sleep(0.3)
         try:
             yield node

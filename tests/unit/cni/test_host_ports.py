@@ -11,18 +11,16 @@ import pytest
 from netlab.api.pods import Pod
 from netlab.cni.host_ports import (
     HostPort,
+    HostPortRules,
     PortMapping,
-    plan_frame_removal,
-    plan_host_ports,
-    plan_host_ports_removal,
     pod_chain,
     pod_host_ports,
-    render_host_ports,
 )
 from netlab.cni.port_records import PortRecords
-from netlab.cni.rules import render_pod_rules
-from netlab.net.ruleset import merge_rule_sets, render_rule_set
-from netlab.net.savefile import Snapshot, parse_saved
+from netlab.cni.rules import pod_rules
+from netlab.net.netfilter.fake import FakeIptables
+from netlab.net.netfilter.owner import Netfilter
+from netlab.net.ruleset import merge_rule_sets
 from netlab.net.walk import Host, Packet, Way, walk_packet
 
 NODE_IP, OTHER_IP = IPv4Address("10.100.199.200"), IPv4Address("192.0.2.1")
@@ -31,8 +29,10 @@ WEB = PortMapping(
     IPv4Interface("10.244.0.5/24"),
     (HostPort("TCP", 8080, 80), HostPort("UDP", 53, 5353), HostPort("TCP", 9090, 90, OTHER_IP)),
 )
+PORTS_OF_WEB = HostPortRules()
+PORTS_OF_WEB.put("web", WEB)
 RULES = merge_rule_sets(
-    render_host_ports({"web": WEB}), render_pod_rules(IPv4Network("10.244.0.0/16"), ())
+    PORTS_OF_WEB.section.rule_set(), pod_rules(IPv4Network("10.244.0.0/16"), ()).rule_set()
 )
 
 
@@ -76,54 +76,82 @@ def test_the_node_itself_reaches_the_pod_by_localhost() -> None:
     assert (end.source, end.destination, end.destination_port) == (BRIDGE_IP, POD_IP, 80)
 
 
-def saved(mappings: dict[str, PortMapping]) -> Snapshot:
-    return parse_saved(render_rule_set(render_host_ports(mappings)))
+class Node:
+    """Host ports above rules in memory."""
+
+    def __init__(self, iptables: FakeIptables | None = None) -> None:
+        self.iptables = iptables or FakeIptables()
+        self.netfilter = Netfilter(None, open_backend=lambda _: self.iptables)
+        self.ports = HostPortRules()
+        self.netfilter.register(self.ports.section)
+
+    async def put(self, **mappings: PortMapping) -> None:
+        for container_id, mapping in mappings.items():
+            self.ports.put(container_id, mapping)
+        await self.netfilter.sync(self.ports.section)
+
+    def chain(self, name: str) -> list[str] | None:
+        return self.iptables.tables["nat"].get(name)
+
+    def targets(self) -> list[str]:
+        return [line.rpartition(" ")[2] for line in self.chain("CNI-HOSTPORT-DNAT") or ()]
 
 
-def test_rules_are_written_once() -> None:
-    assert f":{pod_chain('web')} - [0:0]" in plan_host_ports({"web": WEB}, Snapshot())
-    assert plan_host_ports({"web": WEB}, saved({"web": WEB})) == ""
-    assert plan_host_ports({}, saved({"web": WEB})) == ""
+async def test_rules_are_written_once() -> None:
+    node = Node()
+    await node.put(web=WEB)
+    await node.put(web=WEB)
+    assert len(node.iptables.texts) == 1
+    again = Node(node.iptables)
+    await again.put(web=WEB)
+    assert len(node.iptables.texts) == 1
 
 
-def test_foreign_rules_in_shared_chains_stay() -> None:
-    foreign = {"foreign": PortMapping(WEB.address, (HostPort("TCP", 1, 1),))}
-    text = plan_host_ports({"web": WEB}, saved(foreign))
-    assert pod_chain("foreign") not in text
-    assert ":CNI-HOSTPORT-DNAT" not in text
-    both = saved({**foreign, "web": WEB})
-    removal = plan_host_ports_removal(["web"], both)
-    assert pod_chain("foreign") not in removal
-    assert f"-X {pod_chain('web')}" in removal
-    assert plan_frame_removal(saved(foreign)) == ""
+FOREIGN = "-p tcp -m multiport --dports 1 -j CNI-DN-of-somebody"
 
 
-def test_the_frame_goes_with_the_last_rule() -> None:
-    text = plan_frame_removal(parse_saved(render_rule_set(render_host_ports({"web": WEB}))))
-    assert text == ""
-    empty = PortMapping(WEB.address, ())
-    kernel = parse_saved(
-        render_rule_set(render_host_ports({"web": empty})).replace(
-            f":{pod_chain('web')} - [0:0]\n", ""
-        )
-    )
-    assert plan_frame_removal(kernel).count("-X ") == 3
-    assert plan_frame_removal(Snapshot()) == ""
+async def test_foreign_rules_in_shared_chains_stay() -> None:
+    node = Node()
+    await node.put(web=WEB)
+    nat = node.iptables.tables["nat"]
+    nat["CNI-DN-of-somebody"] = ["-p tcp -j CNI-HOSTPORT-SETMARK"]
+    node.iptables.change("nat", "CNI-HOSTPORT-DNAT", [*nat["CNI-HOSTPORT-DNAT"], FOREIGN])
+    await node.put(web=PortMapping(WEB.address, (HostPort("TCP", 8081, 80),)))
+    assert node.targets() == [pod_chain("web"), "CNI-DN-of-somebody"]
+    node.ports.remove("web")
+    await node.netfilter.sync(node.ports.section)
+    assert node.targets() == ["CNI-DN-of-somebody"]
+    assert node.chain(pod_chain("web")) is None
+    await node.netfilter.remove(node.ports.section)
+    # somebody still needs the frame
+    assert node.chain("CNI-HOSTPORT-SETMARK")
+    assert any("CNI-HOSTPORT-DNAT" in line for line in node.chain("PREROUTING") or ())
 
 
-def test_changed_ports_replace_the_entry() -> None:
-    old = {"web": PortMapping(WEB.address, (HostPort("TCP", 8081, 80),))}
-    text = plan_host_ports({"web": WEB}, saved(old))
-    assert "-D CNI-HOSTPORT-DNAT" in text
+async def test_the_frame_goes_with_the_lab() -> None:
+    node = Node()
+    await node.put(web=WEB)
+    for _ in range(2):
+        await node.netfilter.remove(node.ports.section)
+    assert not [name for name in node.iptables.tables["nat"] if name.startswith("CNI-")]
+    assert not any(lines for lines in node.iptables.tables["nat"].values())
+
+
+async def test_changed_ports_replace_the_entry() -> None:
+    node = Node()
+    await node.put(web=PortMapping(WEB.address, (HostPort("TCP", 8081, 80),)))
+    await node.put(web=WEB)
+    text = node.iptables.texts[-1]
     assert "--dports 8081 " in text.split("-D CNI-HOSTPORT-DNAT")[1].splitlines()[0]
+    assert node.targets() == [pod_chain("web")] * 2
 
 
-def test_sixteen_ports_need_two_entries_and_the_newest_pod_comes_first() -> None:
+async def test_sixteen_ports_need_two_entries_and_the_newest_pod_comes_first() -> None:
     many = PortMapping(WEB.address, tuple(HostPort("TCP", n, n) for n in range(1, 17)))
-    chain = render_host_ports({"old": WEB, "many": many}).chain("nat", "CNI-HOSTPORT-DNAT")
-    assert chain is not None
-    targets = [line.rpartition(" ")[2] for line in chain.lines()]
-    assert targets == [pod_chain("many")] * 2 + [pod_chain("old")] * 2
+    node = Node()
+    await node.put(old=WEB)
+    await node.put(many=many)
+    assert node.targets() == [pod_chain("many")] * 2 + [pod_chain("old")] * 2
 
 
 def test_chain_names_fit() -> None:

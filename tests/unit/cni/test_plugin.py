@@ -9,16 +9,17 @@ import pytest
 
 from netlab.cni.plugin import PodNetwork
 from netlab.cni.pod_links import mac_of, veth_name
-from netlab.cni.rules import plan_rules, plan_rules_removal, render_pod_rules
+from netlab.cni.rules import pod_rules
 from netlab.errors import AddressPoolError
 from netlab.net.host import NetworkHost
-from netlab.net.ruleset import render_rule_set
-from netlab.net.savefile import Snapshot, parse_saved
+from netlab.net.netfilter.fake import FakeIptables
+from netlab.net.netfilter.owner import Netfilter
+from netlab.net.netfilter.section import Section
 from netlab.net.walk import Host, Packet, Way, walk_packet
 
 CLUSTER = IPv4Network("10.244.0.0/16")
 NODES = IPv4Network("10.100.199.0/24")
-RULES = render_pod_rules(CLUSTER, (NODES,))
+RULES = pod_rules(CLUSTER, (NODES,)).rule_set()
 NODE_IP = IPv4Address("10.100.199.200")
 HOST = Host(frozenset({NODE_IP}), lambda _: Way("eth0", NODE_IP))
 
@@ -58,36 +59,44 @@ def test_pods_pass_a_forward_chain_that_drops() -> None:
         assert walk_packet(rules, HOST, packet).outcome == outcome
 
 
-EMPTY = Snapshot()
-WHOLE = parse_saved(render_rule_set(RULES))
+def owner(iptables: FakeIptables) -> tuple[Netfilter, Section]:
+    netfilter, section = Netfilter(None, open_backend=lambda _: iptables), pod_rules(CLUSTER, ())
+    netfilter.register(section)
+    return netfilter, section
 
 
-def test_rules_are_written_once() -> None:
-    assert "-A NETLAB-POSTROUTING" in plan_rules(RULES, EMPTY)
-    assert plan_rules(RULES, WHOLE) == ""
+async def test_rules_are_written_once() -> None:
+    iptables = FakeIptables()
+    netfilter, section = owner(iptables)
+    assert (await netfilter.sync(section)).restores == 1
+    assert (await netfilter.sync(section)).restores == 0
+    # also by another process
+    netfilter, section = owner(iptables)
+    assert (await netfilter.sync(section)).restores == 0
 
 
-def test_only_what_is_missing_is_written() -> None:
-    text = render_rule_set(RULES).replace(
-        '-A POSTROUTING -m comment --comment "netlab pod traffic" -j NETLAB-POSTROUTING\n', ""
-    )
-    assert plan_rules(RULES, parse_saved(text)) == (
+async def test_only_what_is_missing_is_written() -> None:
+    iptables = FakeIptables()
+    netfilter, section = owner(iptables)
+    await netfilter.sync(section)
+    iptables.change("nat", "POSTROUTING", ["-s 10.9.9.9/32 -j RETURN"])
+    await netfilter.check()
+    assert iptables.texts[-1] == (
         '*nat\n-A POSTROUTING -m comment --comment "netlab pod traffic" -j NETLAB-POSTROUTING\n'
         "COMMIT\n"
     )
 
 
-def test_removal_names_only_our_rules() -> None:
-    assert plan_rules_removal(RULES, EMPTY) == ""
-    foreign = (
-        render_rule_set(RULES)
-        .replace("*nat\n", "*nat\n")
-        .replace("-A POSTROUTING", "-A POSTROUTING -s 10.9.9.9/32 -j RETURN\n-A POSTROUTING", 1)
-    )
-    removal = plan_rules_removal(RULES, parse_saved(foreign))
-    assert "10.9.9.9" not in removal
-    assert "-X NETLAB-POSTROUTING" in removal
-    assert "-D FORWARD" in removal
+async def test_removal_takes_only_our_rules() -> None:
+    iptables = FakeIptables()
+    netfilter, section = owner(iptables)
+    await netfilter.sync(section)
+    foreign = "-s 10.9.9.9/32 -j RETURN"
+    iptables.change("nat", "POSTROUTING", [foreign, *iptables.tables["nat"]["POSTROUTING"]])
+    await netfilter.remove(section)
+    held = {n: lines for chains in iptables.tables.values() for n, lines in chains.items() if lines}
+    assert held == {"POSTROUTING": [foreign]}
+    assert "NETLAB-POSTROUTING" not in iptables.tables["nat"]
 
 
 def test_overlapping_ranges_are_refused(tmp_path: Path) -> None:

@@ -11,13 +11,16 @@ import yaml
 from netlab.api.core import Service
 from netlab.api.discovery import EndpointSlice
 from netlab.net.ruleset import RuleSet
-from netlab.proxy.desired import render_node
-from netlab.proxy.rules import NodeView
+from netlab.proxy.desired import choose_endpoints
+from netlab.proxy.endpoints import Place
+from netlab.proxy.iptables_mode import proxy_section, service_part
+from netlab.proxy.rules import NodeView, render_port
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "proxy"
 NODE_IP = IPv4Address("10.100.199.200")
 POD_CIDR = IPv4Network("10.244.0.0/16")
 NODE = NodeView(NODE_IP, POD_CIDR)
+PLACE = Place("node0")
 
 
 def service_object(name: str = "web", namespace: str = "default", **spec: Any) -> dict[str, Any]:
@@ -74,12 +77,14 @@ def render(*objects: dict[str, Any], node: NodeView = NODE) -> RuleSet:
     """The whole rule set of node0 for the objects."""
     services = [Service.parse(o) for o in objects if o["kind"] == "Service"]
     slices = [EndpointSlice.parse(o) for o in objects if o["kind"] == "EndpointSlice"]
-    pairs = []
+    section = proxy_section()
     for one in services:
         key = (one.metadata.namespace, one.metadata.name)
         own = [s for s in slices if (s.metadata.namespace, s.service_name) == key]
-        pairs.append((one, own))
-    return render_node(pairs, "node0", node)
+        ports = choose_endpoints(one, own, PLACE)
+        rules = [render_port(port.spec, port.choice, node) for port in ports]
+        section.put(key, service_part(rules))
+    return section.rule_set()
 
 
 def golden_objects() -> list[dict[str, Any]]:

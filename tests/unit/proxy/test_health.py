@@ -9,8 +9,9 @@ import pytest
 from netlab.api.core import Service
 from netlab.api.discovery import EndpointSlice
 from netlab.proxy.desired import Desired
+from netlab.proxy.endpoints import Place
 from netlab.proxy.health import ServiceHealth, answer_health
-from tests.unit.proxy.objects import NODE, service_object, slice_object
+from tests.unit.proxy.objects import service_object, slice_object
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_answer(local: int, proxy_healthy: bool, status: int) -> None:
 
 
 def test_udp_changes_that_could_not_be_carried_out_are_told_again() -> None:
-    desired = Desired("node0", NODE)
+    desired = Desired(Place("node0"))
     port = {"name": "dns", "port": 53, "protocol": "UDP"}
     service = Service.parse(service_object(ports=[port]))
     piece = EndpointSlice.parse(slice_object("10.244.0.2", ports=(("dns", 5353, "UDP"),)))

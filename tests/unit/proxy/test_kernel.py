@@ -10,22 +10,38 @@ import pytest
 from netlab.api.core import Service
 from netlab.api.discovery import EndpointSlice
 from netlab.errors import NetworkError
-from netlab.proxy import plan
-from netlab.proxy.desired import Desired
-from netlab.proxy.kernel import KernelRules, plan_removal
+from netlab.net.host import NetworkHost
+from netlab.net.netfilter import plan
+from netlab.net.netfilter.fake import FakeIptables
+from netlab.net.netfilter.owner import Netfilter
+from netlab.proxy.desired import choose_endpoints
+from netlab.proxy.iptables_mode import IptablesProvider
 from netlab.proxy.names import SERVICE_PREFIXES
-from netlab.proxy.plan import Change, edit_chain, read_written
-from tests.unit.proxy.fake_kernel import FakeIptables
-from tests.unit.proxy.objects import NODE, golden_objects, render, service_object, slice_object
+from tests.unit.proxy.objects import (
+    NODE_IP,
+    PLACE,
+    POD_CIDR,
+    golden_objects,
+    render,
+    service_object,
+    slice_object,
+)
 
 
-def put(desired: Desired, service: dict[str, Any], *slices: dict[str, Any]) -> None:
+def start(iptables: FakeIptables) -> IptablesProvider:
+    """The iptables mode above rules in memory."""
+    netfilter = Netfilter(None, open_backend=lambda _: iptables)
+    host = NetworkHost(None, netfilter=netfilter)
+    return IptablesProvider(host, node_ip=NODE_IP, cluster_cidr=POD_CIDR)
+
+
+def put(mode: IptablesProvider, service: dict[str, Any], *slices: dict[str, Any]) -> None:
     parsed = Service.parse(service)
     key = (parsed.metadata.namespace, parsed.metadata.name)
-    desired.refresh(key, parsed, [EndpointSlice.parse(one) for one in slices])
+    mode.put(key, choose_endpoints(parsed, [EndpointSlice.parse(one) for one in slices], PLACE))
 
 
-def put_all(desired: Desired, objects: list[dict[str, Any]]) -> None:
+def put_all(mode: IptablesProvider, objects: list[dict[str, Any]]) -> None:
     for service in (one for one in objects if one["kind"] == "Service"):
         meta = service["metadata"]
         own = [
@@ -35,7 +51,7 @@ def put_all(desired: Desired, objects: list[dict[str, Any]]) -> None:
             and one["metadata"]["namespace"] == meta["namespace"]
             and one["metadata"]["labels"]["kubernetes.io/service-name"] == meta["name"]
         ]
-        put(desired, service, *own)
+        put(mode, service, *own)
 
 
 def numbered(number: int, *backends: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -44,43 +60,36 @@ def numbered(number: int, *backends: int) -> tuple[dict[str, Any], dict[str, Any
     return service, slice_object(*(f"10.244.0.{one}" for one in backends), service=name)
 
 
-async def sync(kernel: KernelRules, desired: Desired) -> Any:
-    chains = desired.book.take_changed()
-    if not kernel.known:
-        await kernel.read()
-        chains |= {*desired.book.chains(), *kernel.chains()}
-    return await kernel.write(desired.book, chains)
-
-
 async def test_book_and_whole_rule_set_agree() -> None:
-    iptables, desired = FakeIptables(), Desired("node0", NODE)
-    put_all(desired, golden_objects())
-    await sync(KernelRules(iptables), desired)  # type: ignore[arg-type]
+    iptables = FakeIptables()
+    mode = start(iptables)
+    put_all(mode, golden_objects())
+    await mode.sync()
     for table, chains in render(*golden_objects()).tables.items():
         for name, chain in chains.items():
             assert tuple(iptables.tables[table][name]) == chain.lines(), name
 
 
 async def test_second_pass_writes_nothing() -> None:
-    iptables, desired = FakeIptables(), Desired("node0", NODE)
-    put_all(desired, golden_objects())
-    kernel = KernelRules(iptables)  # type: ignore[arg-type]
-    first = await sync(kernel, desired)
-    again = await sync(kernel, desired)
-    put_all(desired, golden_objects())
-    same = await sync(kernel, desired)
+    iptables = FakeIptables()
+    mode = start(iptables)
+    put_all(mode, golden_objects())
+    first = await mode.sync()
+    again = await mode.sync()
+    put_all(mode, golden_objects())
+    same = await mode.sync()
     assert first.restores == 1
     assert (again.restores, same.restores, same.written) == (0, 0, 0)
 
 
 async def test_endpoint_change_writes_only_its_service() -> None:
-    iptables, desired = FakeIptables(), Desired("node0", NODE)
-    kernel = KernelRules(iptables)  # type: ignore[arg-type]
+    iptables = FakeIptables()
+    mode = start(iptables)
     for number in range(50):
-        put(desired, *numbered(number, 1, 2))
-    await sync(kernel, desired)
-    put(desired, *numbered(7, 1, 3))
-    count = await sync(kernel, desired)
+        put(mode, *numbered(number, 1, 2))
+    await mode.sync()
+    put(mode, *numbered(7, 1, 3))
+    count = await mode.sync()
     # KUBE-SVC and the new endpoint's chain are written, the old endpoint's goes
     assert (count.written, count.removed, count.restores) == (2, 1, 1)
     assert "KUBE-SERVICES" not in iptables.texts[-1]
@@ -88,13 +97,13 @@ async def test_endpoint_change_writes_only_its_service() -> None:
 
 
 async def test_service_among_many_is_edited_in_place() -> None:
-    iptables, desired = FakeIptables(), Desired("node0", NODE)
-    kernel = KernelRules(iptables)  # type: ignore[arg-type]
+    iptables = FakeIptables()
+    mode = start(iptables)
     for number in range(0, 200, 2):
-        put(desired, *numbered(number, 1))
-    await sync(kernel, desired)
-    put(desired, *numbered(101, 1))
-    await sync(kernel, desired)
+        put(mode, *numbered(number, 1))
+    await mode.sync()
+    put(mode, *numbered(101, 1))
+    await mode.sync()
     edits = [line for line in iptables.texts[-1].splitlines() if " KUBE-SERVICES " in line]
     assert [line.split()[:3] for line in edits] == [["-I", "KUBE-SERVICES", "52"]]
     names = [line.split('"')[1] for line in iptables.tables["nat"]["KUBE-SERVICES"]]
@@ -103,16 +112,16 @@ async def test_service_among_many_is_edited_in_place() -> None:
 
 async def test_large_pass_is_split_and_every_step_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "BATCH_CHAINS", 20)
-    iptables, desired = FakeIptables(), Desired("node0", NODE)
-    kernel = KernelRules(iptables)  # type: ignore[arg-type]
+    iptables = FakeIptables()
+    mode = start(iptables)
     for number in range(60):
-        put(desired, *numbered(number, 1, 2, 3))
-    count = await sync(kernel, desired)
+        put(mode, *numbered(number, 1, 2, 3))
+    count = await mode.sync()
     assert count.restores == len(iptables.texts) > 10
     assert all(text.count("\n:") <= 21 for text in iptables.texts)
     for number in range(60):
-        desired.refresh(("default", f"s{number:04d}"), None, [])
-    await sync(kernel, desired)
+        mode.put(("default", f"s{number:04d}"), ())
+    await mode.sync()
     left = [name for name in iptables.tables["nat"] if name.startswith(SERVICE_PREFIXES)]
     assert left == []
 
@@ -122,23 +131,22 @@ async def test_any_history_ends_as_wanted(seed: int, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(plan, "LONG_CHAIN_LINES", 5)
     chance = random.Random(seed)
     monkeypatch.setattr(plan, "BATCH_CHAINS", chance.choice([7, 1000]))
-    iptables, desired = FakeIptables(), Desired("node0", NODE)
-    kernel = KernelRules(iptables)  # type: ignore[arg-type]
+    iptables = FakeIptables()
+    mode = start(iptables)
     state: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
     for _ in range(15):
         for _ in range(chance.randint(1, 4)):
             number = chance.randrange(15)
             if chance.random() < 0.3:
                 state.pop(number, None)
-                desired.refresh(("default", f"s{number:04d}"), None, [])
+                mode.put(("default", f"s{number:04d}"), ())
             else:
                 state[number] = numbered(number, *chance.sample(range(1, 6), chance.randint(0, 4)))
-                put(desired, *state[number])
+                put(mode, *state[number])
         if chance.random() < 0.3:  # somebody flushes a chain
             table = chance.choice(["nat", "filter"])
-            iptables.tables[table][chance.choice(list(iptables.tables[table]))].clear()
-            kernel.known = False
-        await sync(kernel, desired)
+            iptables.change(table, chance.choice(list(iptables.tables[table])), [])
+        await mode.sync()
         wanted = render(*(one for pair in state.values() for one in pair))
         for table in ("nat", "filter", "mangle"):
             held = {n: tuple(lines) for n, lines in iptables.tables[table].items() if lines}
@@ -147,68 +155,33 @@ async def test_any_history_ends_as_wanted(seed: int, monkeypatch: pytest.MonkeyP
             }
 
 
-async def test_refused_restore_makes_the_state_unknown() -> None:
-    iptables, desired = FakeIptables(), Desired("node0", NODE)
-    kernel = KernelRules(iptables)  # type: ignore[arg-type]
-    put(desired, *numbered(1, 1))
-    iptables.refuse = "line 3: no such target"
-    with pytest.raises(NetworkError, match="no such target"):
-        await sync(kernel, desired)
-    assert not kernel.known
+async def test_what_was_refused_is_tried_again() -> None:
+    iptables = FakeIptables()
+    mode = start(iptables)
+    put(mode, *numbered(1, 1))
+    iptables.refuse = "KUBE-SEP-"
+    for _ in range(2):
+        with pytest.raises(NetworkError, match="refused: KUBE-SEP-"):
+            await mode.sync()
     iptables.refuse = None
-    await sync(kernel, desired)
+    await mode.sync()
     assert len(iptables.tables["nat"]["KUBE-SERVICES"]) == 2
 
 
 async def test_removal_takes_ours_and_nothing_else() -> None:
-    iptables, desired = FakeIptables(), Desired("node0", NODE)
+    iptables = FakeIptables()
+    mode = start(iptables)
     iptables.tables["nat"]["MINE"] = ["-j RETURN"]
     iptables.tables["nat"]["OUTPUT"] = ["-d 10.0.0.1/32 -j MINE"]
-    put_all(desired, golden_objects())
-    await sync(KernelRules(iptables), desired)  # type: ignore[arg-type]
-    for text in plan_removal(read_written(await iptables.save())):
-        await iptables.restore(text)
+    put_all(mode, golden_objects())
+    await mode.sync()
+    for _ in range(2):
+        await mode.remove()
     assert {name: lines for name, lines in iptables.tables["nat"].items() if lines} == {
         "MINE": ["-j RETURN"],
         "OUTPUT": ["-d 10.0.0.1/32 -j MINE"],
     }
     assert not any("KUBE" in name for chains in iptables.tables.values() for name in chains)
-
-
-async def test_foreign_change_is_noticed() -> None:
-    iptables, desired = FakeIptables(), Desired("node0", NODE)
-    kernel = KernelRules(iptables)  # type: ignore[arg-type]
-    await sync(kernel, desired)
-    assert await kernel.changed_by_others() is False
-    iptables.number += 1
-    assert await kernel.changed_by_others() is True
-
-
-LONG = tuple(f"-d 10.0.0.{number}/32 -j X" for number in range(100))
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "edits"),
-    [
-        pytest.param(LONG, LONG[1:], ["-D C -d 10.0.0.0/32 -j X"], id="delete"),
-        pytest.param(LONG[:-1], LONG, ["-I C 100 -d 10.0.0.99/32 -j X"], id="insert at the end"),
-        pytest.param(
-            LONG[:50] + LONG[51:],
-            LONG[1:],
-            ["-D C -d 10.0.0.0/32 -j X", "-I C 50 -d 10.0.0.50/32 -j X"],
-            id="positions count after the deletions",
-        ),
-        pytest.param(None, LONG, None, id="new chain"),
-        pytest.param(LONG[:3], LONG[:4], None, id="short chain"),
-        pytest.param(LONG, LONG[20:], None, id="many edits"),
-        pytest.param(LONG, LONG[::-1], None, id="another order"),
-        pytest.param((*LONG, LONG[0]), LONG, None, id="equal lines"),
-    ],
-)
-def test_long_chains_are_edited(
-    old: tuple[str, ...] | None, new: tuple[str, ...], edits: list[str] | None
-) -> None:
-    assert edit_chain(Change(("nat", "C"), old, new)) == edits
 
 
 @pytest.mark.parametrize(
@@ -231,7 +204,10 @@ def test_long_chains_are_edited(
 )
 async def test_whose_jump_it_is(chain: str, line: str, ours: bool) -> None:
     iptables = FakeIptables()
-    iptables.tables["nat"]["KUBE-SERVICES"] = []
-    iptables.tables["nat"]["KUBE-MARK-MASQ"] = []
-    iptables.tables["nat"][chain] = [line]
-    assert bool(read_written(await iptables.save()).jumps) == ours
+    iptables.tables["nat"] |= {"KUBE-SERVICES": [], "KUBE-MARK-MASQ": [], chain: [line]}
+    if ours:
+        await start(iptables).remove()
+        assert iptables.tables["nat"][chain] == []
+    else:
+        with pytest.raises(NetworkError, match="no chain to jump to"):
+            await start(iptables).remove()
