@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 def rfc3339(moment: datetime) -> str:
     """Format as ``metav1.Time``: UTC, whole seconds, ``2026-01-01T00:00:00Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # isoformat writes four digits of every year, which strftime does not
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def rfc3339_micro(moment: datetime) -> str:
     """Format as ``metav1.MicroTime``: UTC, six digits, ``2026-01-01T00:00:00.000000Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

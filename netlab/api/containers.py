@@ -21,7 +21,7 @@ class ObjectFieldSelector(View, frozen=True, kw_only=True):
 
     HARMLESS: ClassVar[Mapping[str, Any]] = {"apiVersion": ("v1",)}
 
-    field_path: str
+    field_path: str = ""
     api_version: str = "v1"
 
 
@@ -31,7 +31,7 @@ class ResourceFieldSelector(View, frozen=True, kw_only=True):
     container_name: needed in a volume; in a variable it means the container itself.
     """
 
-    resource: str
+    resource: str = ""
     container_name: str = ""
     divisor: str = ""
 
@@ -39,7 +39,7 @@ class ResourceFieldSelector(View, frozen=True, kw_only=True):
 class KeySelector(View, frozen=True, kw_only=True):
     """One key of a ConfigMap or Secret."""
 
-    key: str
+    key: str = ""
     name: str = ""
     optional: bool = False
 
@@ -56,7 +56,7 @@ class EnvVarSource(View, frozen=True, kw_only=True):
 class EnvVar(View, frozen=True, kw_only=True):
     """One environment variable; ``$(OTHER)`` in value is expanded."""
 
-    name: str
+    name: str = ""
     value: str = ""
     value_from: EnvVarSource | None = None
 
@@ -82,7 +82,7 @@ class ContainerPort(View, frozen=True, kw_only=True):
     host_port: the port of the node that leads here, at host_ip or all addresses; 0 for none.
     """
 
-    container_port: int
+    container_port: int = 0
     name: str = ""
     protocol: str = "TCP"
     host_port: int = 0
@@ -92,8 +92,8 @@ class ContainerPort(View, frozen=True, kw_only=True):
 class VolumeMount(View, frozen=True, kw_only=True):
     """Where a volume appears in a container; at most one of sub_path and sub_path_expr is set."""
 
-    name: str
-    mount_path: str
+    name: str = ""
+    mount_path: str = ""
     read_only: bool = False
     sub_path: str = ""
     sub_path_expr: str = ""
@@ -103,14 +103,14 @@ class VolumeMount(View, frozen=True, kw_only=True):
 class HttpHeader(View, frozen=True, kw_only=True):
     """One header of a request."""
 
-    name: str
+    name: str = ""
     value: str = ""
 
 
 class HttpGetAction(View, frozen=True, kw_only=True):
     """A GET request; a host other than the pod's address only when host is set."""
 
-    port: int | str
+    port: int | str = 0
     path: str = "/"
     host: str = ""
     scheme: str = "HTTP"
@@ -120,7 +120,7 @@ class HttpGetAction(View, frozen=True, kw_only=True):
 class TcpSocketAction(View, frozen=True, kw_only=True):
     """A connection that must be taken."""
 
-    port: int | str
+    port: int | str = 0
     host: str = ""
 
 
@@ -133,14 +133,14 @@ class ExecAction(View, frozen=True, kw_only=True):
 class GrpcAction(View, frozen=True, kw_only=True):
     """A call of grpc.health.v1.Health/Check."""
 
-    port: int
+    port: int = 0
     service: str = ""
 
 
 class SleepAction(View, frozen=True, kw_only=True):
     """A pause."""
 
-    seconds: int
+    seconds: int = 0
 
 
 class Probe(View, frozen=True, kw_only=True):
@@ -188,7 +188,7 @@ class ResourceRequirements(View, frozen=True, kw_only=True):
 class ContainerResizePolicy(View, frozen=True, kw_only=True):
     """Whether a change of a resource needs a new start: NotRequired or RestartContainer."""
 
-    resource_name: str
+    resource_name: str = ""
     restart_policy: str = "NotRequired"
 
 
@@ -202,7 +202,7 @@ class Capabilities(View, frozen=True, kw_only=True):
 class SeccompProfile(View, frozen=True, kw_only=True):
     """type is RuntimeDefault, Unconfined or Localhost (then localhost_profile is a file)."""
 
-    type: str
+    type: str = ""
     localhost_profile: str = ""
 
 
@@ -223,14 +223,14 @@ class SecurityContext(View, frozen=True, kw_only=True):
 class ExitCodesRequirement(View, frozen=True, kw_only=True):
     """Exit codes a restart rule is about; operator is In or NotIn."""
 
-    operator: str
+    operator: str = ""
     values: tuple[int, ...] = ()
 
 
 class ContainerRestartRule(View, frozen=True, kw_only=True):
     """A restart rule of one container; action is Restart."""
 
-    action: str
+    action: str = ""
     exit_codes: ExitCodesRequirement | None = None
 
 
@@ -240,7 +240,7 @@ class Container(View, frozen=True, kw_only=True):
     restart_policy: "" means the pod's; Always makes an init container a sidecar.
     """
 
-    name: str
+    name: str = ""
     image: str = ""
     image_pull_policy: str = "IfNotPresent"
     command: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ field = msgspec.field
 class ServicePort(View, frozen=True, kw_only=True):
     """One port of a Service; target_port 0 means: the same as port."""
 
-    port: int
+    port: int = 0
     name: str = ""
     protocol: str = "TCP"
     target_port: int | str = 0
@@ -95,7 +95,7 @@ class Service(AnyObject, frozen=True, kw_only=True):
 class EndpointAddress(View, frozen=True, kw_only=True):
     """One address of an Endpoints subset."""
 
-    ip: str
+    ip: str = ""
     hostname: str = ""
     node_name: str | None = None
     target_ref: ObjectReference | None = None
@@ -104,7 +104,7 @@ class EndpointAddress(View, frozen=True, kw_only=True):
 class EndpointPort(View, frozen=True, kw_only=True):
     """One port of an Endpoints subset."""
 
-    port: int
+    port: int = 0
     name: str = ""
     protocol: str = "TCP"
     app_protocol: str | None = None
@@ -127,15 +127,15 @@ class Endpoints(AnyObject, frozen=True, kw_only=True):
 class NodeAddress(View, frozen=True, kw_only=True):
     """One address of a node; type is InternalIP or Hostname."""
 
-    type: str
-    address: str
+    type: str = ""
+    address: str = ""
 
 
 class Taint(View, frozen=True, kw_only=True):
     """What keeps pods off a node; time_added is told of NoExecute taints that controllers add."""
 
-    key: str
-    effect: str
+    key: str = ""
+    effect: str = ""
     value: str = ""
     time_added: datetime | None = None
 

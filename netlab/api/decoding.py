@@ -11,7 +11,7 @@ Values of a wrong type raise ``DecodingError``, worded like Go's JSON decoder.
 from __future__ import annotations
 
 import base64
-import binascii
+import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -105,7 +105,7 @@ class Decoder:
             elif item is not None:
                 go_path = f"{field}.{name}" if field else name
                 read = self._value(known.shape, item, here, go_path, owner)
-                if not _vanishes(known, read, zeros):
+                if read is not None and not _vanishes(known, read, zeros):
                     result[name] = read
         return result
 
@@ -147,6 +147,8 @@ class Decoder:
         if shape.kind in (ShapeKind.TIME, ShapeKind.MICRO_TIME):
             return DecodingError(f"json: cannot unmarshal {written} into Go value of type string")
         if shape.kind is ShapeKind.INT_OR_STRING:
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                written = f"number {value}"
             return DecodingError(f"json: cannot unmarshal {written} into Go value of type int32")
         if isinstance(value, float) or (
             isinstance(value, int) and not isinstance(value, bool) and shape.kind in INT_LIMITS
@@ -182,7 +184,10 @@ def _is_of_kind(kind: ShapeKind, value: Any) -> bool:
             if kind in INT_LIMITS:
                 low, high = INT_LIMITS[kind]
                 return low <= value <= high
-            return kind in (ShapeKind.FLOAT, ShapeKind.QUANTITY, ShapeKind.INT_OR_STRING)
+            if kind is ShapeKind.INT_OR_STRING:
+                low, high = INT_LIMITS[ShapeKind.INT32]
+                return low <= value <= high
+            return kind in (ShapeKind.FLOAT, ShapeKind.QUANTITY)
         case float():
             return kind in (ShapeKind.FLOAT, ShapeKind.QUANTITY)
         case _:
@@ -212,11 +217,13 @@ def _read_quantity(value: Any) -> str:
 
 
 def _read_bytes(value: str) -> str:
+    # Go passes over line breaks and forgets bits that pad the last character
+    compact = value.replace("\n", "").replace("\r", "")
     try:
-        base64.b64decode(value, validate=True)
-    except binascii.Error:
+        data = base64.b64decode(compact, validate=True)
+    except ValueError:
         raise DecodingError(f"illegal base64 data at input byte {_bad_byte(value)}") from None
-    return value
+    return base64.b64encode(data).decode()
 
 
 def _bad_byte(value: str) -> int:
@@ -227,23 +234,48 @@ def _bad_byte(value: str) -> int:
     return len(value) - len(value) % 4
 
 
-def _moment(value: str, layout: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None or "T" not in value:
-            raise ValueError(value)
-    except ValueError:
+_RFC3339: Final = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.](\d+))?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII,
+)
+_FRACTION_DIGITS: Final = 6
+_ZERO_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
+
+
+def _moment(value: str, layout: str) -> datetime | None:
+    """Return the moment in UTC; None for Go's zero time, which is written as null.
+
+    Raises: DecodingError also for what lies before the year 1 or after 9999 in UTC: Go could
+    write it, but nobody read it again.
+    """
+    found = _RFC3339.fullmatch(value)
+    if found is None:
         quoted = f'"{value}" as "{layout}": cannot parse "{value}" as "2006"'
-        raise DecodingError(f"parsing time {quoted}") from None
-    return moment.astimezone(UTC)
+        raise DecodingError(f"parsing time {quoted}")
+    fraction = (found[7] or "")[:_FRACTION_DIGITS].ljust(_FRACTION_DIGITS, "0")
+    zone = "+00:00" if found[8] == "Z" else found[8]
+    try:
+        moment = datetime.fromisoformat(f"{value[:19]}.{fraction}{zone}").astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise DecodingError(f'parsing time "{value}": {error}') from None
+    return None if moment == _ZERO_TIME else moment
 
 
-def _read_time(value: str) -> str:
-    return rfc3339(_moment(value, "2006-01-02T15:04:05Z07:00"))
+def _read_time(value: str) -> str | None:
+    moment = _moment(value, "2006-01-02T15:04:05Z07:00")
+    return None if moment is None else rfc3339(moment)
 
 
-def _read_micro_time(value: str) -> str:
-    return rfc3339_micro(_moment(value, "2006-01-02T15:04:05.000000Z07:00"))
+def _read_micro_time(value: str) -> str | None:
+    layout = "2006-01-02T15:04:05.000000Z07:00"
+    moment = _moment(value, layout)
+    zone = value[19:].lstrip(".0123456789")
+    if len(value) - len(zone) != len("2006-01-02T15:04:05.000000"):
+        rest = value[19:]
+        raise DecodingError(
+            f'parsing time "{value}" as "{layout}": cannot parse "{rest}" as ".000000"'
+        )
+    return None if moment is None else rfc3339_micro(moment)
 
 
 _SPECIAL_READERS: Final = {

@@ -38,7 +38,7 @@ class EndpointHints(View, frozen=True, kw_only=True):
 class Endpoint(View, frozen=True, kw_only=True):
     """One backend; all addresses of an endpoint are the same pod."""
 
-    addresses: tuple[str, ...]
+    addresses: tuple[str, ...] = ()
     conditions: EndpointConditions = field(default_factory=EndpointConditions)
     hints: EndpointHints | None = None
     hostname: str | None = None

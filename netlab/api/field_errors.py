@@ -38,6 +38,10 @@ _WITHOUT_VALUE = frozenset({REQUIRED, FORBIDDEN, TOO_LONG})
 
 AnyKind: TypeAlias = Kind[Any]
 
+MAX_TOLD: Final = 500
+"""Errors that one answer tells: more are the work of a machine, and telling them costs the server
+far more than the request cost its sender."""
+
 OBJECT_MODIFIED: Final = (
     "the object has been modified; please apply your changes to the latest version and try again"
 )
@@ -159,10 +163,14 @@ def aggregate(messages: Iterable[str]) -> str:
 def invalid(kind: AnyKind, name: str, errors: Sequence[FieldError]) -> ApiError:
     """The 422 answer to an object that breaks rules."""
     details = _details(kind, name, use_kind=True)
-    details["causes"] = [error.cause() for error in errors]
+    told, more = errors[:MAX_TOLD], len(errors) - MAX_TOLD
+    details["causes"] = [error.cause() for error in told]
     text = f'{qualified_kind(kind)} "{name}" is invalid'
     if errors:
-        text += f": {aggregate(str(error) for error in errors)}"
+        texts = [str(error) for error in told]
+        if more > 0:
+            texts.append(f"and {more} further errors")
+        text += f": {aggregate(texts)}"
     return ApiError(422, "Invalid", text, details)
 
 

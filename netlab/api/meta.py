@@ -12,10 +12,10 @@ from netlab.api.view import View
 class OwnerReference(View, frozen=True, kw_only=True):
     """Who created the object and keeps it alive."""
 
-    api_version: str
-    kind: str
-    name: str
-    uid: str
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
     controller: bool = False
     block_owner_deletion: bool = False
 
@@ -41,8 +41,8 @@ class ObjectMeta(View, frozen=True, kw_only=True):
 class LabelSelectorRequirement(View, frozen=True, kw_only=True):
     """One ``matchExpressions`` entry; operator is In, NotIn, Exists or DoesNotExist."""
 
-    key: str
-    operator: str
+    key: str = ""
+    operator: str = ""
     values: tuple[str, ...] = ()
 
 
@@ -56,8 +56,8 @@ class LabelSelector(View, frozen=True, kw_only=True):
 class Condition(View, frozen=True, kw_only=True):
     """One entry of ``status.conditions``; status is True, False or Unknown."""
 
-    type: str
-    status: str
+    type: str = ""
+    status: str = ""
     reason: str = ""
     message: str = ""
     last_transition_time: datetime | None = None

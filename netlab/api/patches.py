@@ -12,6 +12,12 @@ from typing import Any, Final, Literal, TypeAlias
 
 from netlab.api.definitions import definition_of
 from netlab.api.field_errors import bad_request
+from netlab.api.json_patch import (
+    MalformedPatchError,
+    PatchFailedError,
+    apply_json_patch,
+    check_patch,
+)
 from netlab.api.kind import Kind, TypeName
 from netlab.api.strategic_merge import strategic_merge
 from netlab.api.view import Object
@@ -46,7 +52,9 @@ def apply_patch_as(definition: str, obj: Object, patch: Any, patch_type: PatchTy
         raise bad_request(message)
     if patch_type == "merge":
         return merge_patch(obj, patch)
-    return strategic_merge(definition, obj, patch)
+    merged = strategic_merge(definition, obj, patch)
+    # upstream reads the result into the type it knows: what the patch says of its type is not read
+    return {**merged, **{field: obj[field] for field in ("apiVersion", "kind") if field in obj}}
 
 
 def merge_patch(obj: Any, patch: Mapping[str, Any]) -> Object:
@@ -66,27 +74,20 @@ def merge_patch(obj: Any, patch: Mapping[str, Any]) -> Object:
 
 
 def _json_patch(obj: Object, patch: Any) -> Object:
-    import jsonpatch
-
-    if not isinstance(patch, list):
-        raise bad_request(
-            "error decoding patch: json: cannot unmarshal object into Go value of type"
-            " jsonpatch.Patch"
-        )
-    if len(patch) > MAX_OPERATIONS:
+    try:
+        operations = check_patch(patch)
+    except MalformedPatchError as error:
+        raise bad_request(f"error decoding patch: {error}") from None
+    if len(operations) > MAX_OPERATIONS:
         raise ApiError(
             413,
             "RequestEntityTooLarge",
             "Request entity too large: The allowed maximum operations in a JSON patch is"
-            f" {MAX_OPERATIONS}, got {len(patch)}",
+            f" {MAX_OPERATIONS}, got {len(operations)}",
         )
     try:
-        operations = jsonpatch.JsonPatch(patch)
-    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError) as error:
-        raise bad_request(f"error decoding patch: {error}") from None
-    try:
-        patched = operations.apply(obj)
-    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError) as error:
+        patched = apply_json_patch(obj, operations)
+    except PatchFailedError as error:
         raise _does_not_fit(str(error)) from None
     if not isinstance(patched, dict):
         raise _does_not_fit("the patch leaves no object")

@@ -43,7 +43,7 @@ class PodDnsConfig(View, frozen=True, kw_only=True):
 class HostAlias(View, frozen=True, kw_only=True):
     """A line added to the pod's /etc/hosts."""
 
-    ip: str
+    ip: str = ""
     hostnames: tuple[str, ...] = ()
 
 
@@ -69,8 +69,8 @@ class PodSchedulingGate(View, frozen=True, kw_only=True):
 class Sysctl(View, frozen=True, kw_only=True):
     """A kernel parameter of the pod's namespaces."""
 
-    name: str
-    value: str
+    name: str = ""
+    value: str = ""
 
 
 class PodSecurityContext(View, frozen=True, kw_only=True):
@@ -94,7 +94,7 @@ class PodSecurityContext(View, frozen=True, kw_only=True):
 class PodReadinessGate(View, frozen=True, kw_only=True):
     """A condition that must be True before the pod is Ready; somebody else sets it."""
 
-    condition_type: str
+    condition_type: str = ""
 
 
 class LocalObjectReference(View, frozen=True, kw_only=True):
@@ -199,7 +199,7 @@ class ContainerState(View, frozen=True, kw_only=True):
 class ContainerStatus(View, frozen=True, kw_only=True):
     """What became of one container. resources: what it has got; None when that was not told."""
 
-    name: str
+    name: str = ""
     ready: bool = False
     started: bool | None = None
     restart_count: int = 0

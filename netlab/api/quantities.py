@@ -25,6 +25,8 @@ _BINARY_SUFFIX = {power: suffix for suffix, power in _BINARY.items()}
 _DECIMAL_SUFFIX = {power: suffix for suffix, power in _DECIMAL.items()}
 _NANO = Decimal(1).scaleb(-9)
 _MAX_VALUE = Decimal(2**63 - 1)
+# Python reads no number of more than 4300 digits, and nobody writes one of a thousand
+_LONGEST = 1000
 
 
 class Family(Enum):
@@ -59,7 +61,8 @@ def parse_quantity(text: str | int | float) -> Quantity:
 
     Raises: ValueError, worded as Kubernetes does.
     """
-    match = _SYNTAX.fullmatch(str(text))
+    written = str(text)
+    match = _SYNTAX.fullmatch(written) if len(written) <= _LONGEST else None
     if match is None:
         raise ValueError(PATTERN_MESSAGE)
     sign, digits, suffix = match.group(1), match.group(2), match.group(3) or ""

@@ -16,7 +16,7 @@ field = msgspec.field
 class LimitRangeItem(View, frozen=True, kw_only=True):
     """Bounds and defaults by resource name; type is Container, Pod or PersistentVolumeClaim."""
 
-    type: str
+    type: str = ""
     max: dict[str, str] = {}
     min: dict[str, str] = {}
     default: dict[str, str] = {}
@@ -39,8 +39,8 @@ class LimitRange(AnyObject, frozen=True, kw_only=True):
 class ScopedSelectorRequirement(View, frozen=True, kw_only=True):
     """One requirement on a scope of a pod."""
 
-    scope_name: str
-    operator: str
+    scope_name: str = ""
+    operator: str = ""
     values: tuple[str, ...] = ()
 
 

@@ -16,7 +16,6 @@ from typing import Any, Final, Literal, TypeAlias
 
 import jsonschema_rs
 
-from netlab.api.bodies import decode_json, decode_yaml
 from netlab.api.decoding import INT_LIMITS, Decoder, DecodingError, zero_dropped
 from netlab.api.definitions import (
     Field,
@@ -29,7 +28,7 @@ from netlab.api.definitions import (
     referenced,
 )
 from netlab.api.field_errors import INVALID, FieldError, aggregate, bad_request
-from netlab.api.kind import Kind, Zeros
+from netlab.api.kind import Kind, TypeName, Zeros
 from netlab.api.view import Object
 from netlab.errors import ApiError
 
@@ -37,8 +36,6 @@ __all__ = [
     "FieldValidation",
     "check_definition",
     "check_fields",
-    "decode_json",
-    "decode_yaml",
     "definition",
     "definitions_for",
     "prepare",
@@ -68,7 +65,11 @@ _SCALAR_SCHEMAS: Final[dict[ShapeKind, dict[str, Any]]] = {
     ShapeKind.TIME: {"type": "string", "pattern": _TIME},
     ShapeKind.MICRO_TIME: {"type": "string", "pattern": _MICRO_TIME},
     ShapeKind.QUANTITY: {"type": "string", "pattern": _CANONICAL_QUANTITY},
-    ShapeKind.INT_OR_STRING: {"type": ["integer", "string"]},
+    ShapeKind.INT_OR_STRING: {
+        "type": ["integer", "string"],
+        "minimum": INT_LIMITS[ShapeKind.INT32][0],
+        "maximum": INT_LIMITS[ShapeKind.INT32][1],
+    },
     ShapeKind.ANY: {},
     **{
         kind: {"type": "integer", "minimum": low, "maximum": high}
@@ -78,7 +79,7 @@ _SCALAR_SCHEMAS: Final[dict[ShapeKind, dict[str, Any]]] = {
 
 
 def check_fields(
-    kind: Kind[Any],
+    kind: Kind[Any] | TypeName,
     obj: Object,
     mode: FieldValidation,
     *,
@@ -88,8 +89,8 @@ def check_fields(
     """Return the object after Kubernetes' typed round trip, and the warnings for the user.
 
     obj is not changed; when nothing is to be changed it is returned itself. duplicates: paths that
-    ``decode_json`` found. patch: the patch that led to ``obj``, when one did; it only changes how
-    strict errors are worded. Warnings are given in mode Warn only.
+    ``bodies.decode_json`` found. patch: the patch that led to ``obj``, when one did; it only
+    changes how strict errors are worded. Warnings are given in mode Warn only.
 
     Raises: ApiError 400 for a wrong type, or for unknown and duplicate fields in mode Strict (422
     when they come from a patch).
@@ -102,7 +103,7 @@ def check_fields(
         mode,
         duplicates=duplicates,
         patch=patch,
-        zeros=kind.zeros,
+        zeros=() if isinstance(kind, TypeName) else kind.zeros,
     )
 
 

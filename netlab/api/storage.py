@@ -20,14 +20,14 @@ field = msgspec.field
 class LocalVolumeSource(View, frozen=True, kw_only=True):
     """A folder of the node that must exist."""
 
-    path: str
+    path: str = ""
 
 
 class NodeSelectorRequirement(View, frozen=True, kw_only=True):
     """One requirement on a node's label or field; operator as in labels, or Gt or Lt."""
 
-    key: str
-    operator: str
+    key: str = ""
+    operator: str = ""
     values: tuple[str, ...] = ()
 
 

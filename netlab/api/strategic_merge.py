@@ -14,6 +14,7 @@ Source: strategic-merge-patch.md of kubernetes/community, contributors/devel/sig
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -169,10 +170,14 @@ def _apply_item_directives(
 def _merge_items(field: Field, merge_key: str, original: list[Any], patch: list[Any]) -> list[Any]:
     inner = _fields(referenced(field.shape))
     merged = list(original)
+    places: dict[str, int] = {}
+    for index, known in enumerate(merged):
+        places.setdefault(_identity(known.get(merge_key)), index)
     for item in patch:
-        key = _key_of(item, merge_key)
-        place = next((i for i, known in enumerate(merged) if known.get(merge_key) == key), None)
+        key = _identity(_key_of(item, merge_key))
+        place = places.get(key)
         if place is None:
+            places[key] = len(merged)
             merged.append(_clean_item(item))
         else:
             merged[place] = _merge_struct(inner, merged[place], item)
@@ -248,11 +253,11 @@ def _interleave(
     live = {_item_identity(entry, merge_key): place for place, entry in enumerate(original)}
     keyed = [(_item_identity(item, merge_key), item) for item in items]
     named = sorted((entry for entry in keyed if entry[0] in wanted), key=lambda e: wanted[e[0]])
-    others = [entry for entry in keyed if entry[0] not in wanted]
+    others = deque(entry for entry in keyed if entry[0] not in wanted)
     result: list[Any] = []
     for key, item in named:
         while others and _precedes(live.get(others[0][0]), live.get(key)):
-            result.append(others.pop(0)[1])
+            result.append(others.popleft()[1])
         result.append(item)
     return result + [item for _, item in others]
 

@@ -24,6 +24,12 @@ Object: TypeAlias = dict[str, Any]
 ANY_VALUE: Final = object()
 """Marks a harmless field whose every value is harmless."""
 
+UNREADABLE = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+"""What reading an object raises that has not the shape of its kind (msgspec's errors included).
+
+The API server stores none, but an older version of it may have: whoever goes through all objects
+passes over such a one, so that it costs itself and nothing else."""
+
 
 class View(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A typed reading of a part of an API object; unknown fields are skipped.

@@ -25,22 +25,22 @@ class EmptyDirVolume(View, frozen=True, kw_only=True):
 class HostPathVolume(View, frozen=True, kw_only=True):
     """A path of the node; type says what must be there, or what is made."""
 
-    path: str
+    path: str = ""
     type: str = ""
 
 
 class PersistentVolumeClaimVolume(View, frozen=True, kw_only=True):
     """The volume that a claim of the pod's namespace is bound to."""
 
-    claim_name: str
+    claim_name: str = ""
     read_only: bool = False
 
 
 class KeyToPath(View, frozen=True, kw_only=True):
     """Which file one key of a ConfigMap or Secret becomes; mode None means the volume's."""
 
-    key: str
-    path: str
+    key: str = ""
+    path: str = ""
     mode: int | None = None
 
 
@@ -63,7 +63,7 @@ class SecretProjection(View, frozen=True, kw_only=True):
 class DownwardApiFile(View, frozen=True, kw_only=True):
     """One field of the pod, or one resource of a container, as a file."""
 
-    path: str
+    path: str = ""
     field_ref: ObjectFieldSelector | None = None
     resource_field_ref: ResourceFieldSelector | None = None
     mode: int | None = None
@@ -78,7 +78,7 @@ class DownwardApiProjection(View, frozen=True, kw_only=True):
 class ServiceAccountTokenProjection(View, frozen=True, kw_only=True):
     """A token of the pod's service account; it is renewed before it expires."""
 
-    path: str
+    path: str = ""
     audience: str = ""
     expiration_seconds: int = 3600
 
@@ -123,7 +123,7 @@ class DownwardApiVolume(DownwardApiProjection, frozen=True, kw_only=True):
 class Volume(View, frozen=True, kw_only=True):
     """One volume of a pod; none of the members set means a kind that netlab cannot mount."""
 
-    name: str
+    name: str = ""
     empty_dir: EmptyDirVolume | None = None
     host_path: HostPathVolume | None = None
     persistent_volume_claim: PersistentVolumeClaimVolume | None = None

@@ -61,7 +61,7 @@ class WriteOptions:
     """Options of create, update and patch.
 
     dry_run: do everything but store. duplicate_fields: paths that stood twice in the body, as
-    ``schemas.decode_json`` found them; refused when Strict, warned of when Warn. advise: whether
+    ``bodies.decode_json`` found them; refused when Strict, warned of when Warn. advise: whether
     anybody will read warnings; False saves working them out.
     """
 

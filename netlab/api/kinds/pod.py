@@ -28,6 +28,8 @@ from netlab.api.validation.pod_update import (
 from netlab.api.view import Object
 
 DEFAULT_GRACE_S: Final = 30
+# A moment must have a year of four digits; nobody waits so long.
+LONGEST_GRACE_S = 100 * 365 * 86400
 _STREAM_VERBS: Final = ("create", "get")
 _GATED: Final = {
     "type": "PodScheduled",
@@ -64,7 +66,7 @@ def _grace_s(pod: Object, asked: int | None) -> int:
         return 0
     if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
         return 0
-    return max(grace_s, 0) if grace_s >= 0 else 1
+    return min(grace_s, LONGEST_GRACE_S) if grace_s >= 0 else 1
 
 
 def _with_ephemeral_containers(old: Object, wanted: Object) -> Object:

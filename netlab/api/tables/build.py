@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from netlab.api.kind import Kind
-from netlab.api.printing import Printer, metadata
-from netlab.api.view import Object
+from netlab.api.printing import Cells, Printer, metadata
+from netlab.api.view import UNREADABLE, Object
 
 
 def table_for(
@@ -35,9 +35,17 @@ def table_for(
     }
 
 
+def _unreadable_cells(printer: Printer, obj: Object) -> Cells:
+    name = metadata(obj).get("name", "") if isinstance(obj.get("metadata"), dict) else ""
+    return [str(name), *["<unreadable>"] * (len(printer.columns) - 1)]
+
+
 def _row(printer: Printer, obj: Object, now: datetime, include_object: str) -> Object:
-    row: Object = {"cells": printer.cells(obj, now)}
-    conditions = printer.conditions(obj) if printer.conditions else []
+    try:
+        row: Object = {"cells": printer.cells(obj, now)}
+        conditions = printer.conditions(obj) if printer.conditions else []
+    except UNREADABLE:
+        row, conditions = {"cells": _unreadable_cells(printer, obj)}, []
     if conditions:
         row["conditions"] = conditions
     if include_object == "Object":

@@ -45,8 +45,8 @@ def validate_config_map(config_map: Object) -> list[FieldError]:
         errors += [invalid_value(path, key, message) for message in names.config_key(key)]
     size = sum(len(v.encode()) for v in data.values()) + _decoded_bytes(binary)
     if size > MAX_BYTES:
-        # Kubernetes gives no field here
-        errors.append(too_long("", MAX_BYTES))
+        # Kubernetes names no field here, and writes a path without a name so
+        errors.append(too_long("[]", MAX_BYTES))
     return errors
 
 

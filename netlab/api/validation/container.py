@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from netlab.api import names
 from netlab.api.field_errors import (
+    MAX_TOLD,
     FieldError,
     duplicate,
     forbidden_field,
@@ -90,6 +91,8 @@ def validate_containers(
         errors += _unique_name(container, here, used)
         errors += _validate_lasting(container, here, context)
         errors += _validate_restart_policy(container, here)
+        if len(errors) > MAX_TOLD:
+            return errors  # no answer tells more, and a container is the dearest thing to check
     return errors + _host_port_clashes(containers, path)
 
 
@@ -107,6 +110,8 @@ def validate_init_containers(
         errors += _validate_common(container, here, context)
         errors += _validate_restart_policy(container, here)
         errors += _unique_name(container, here, used)
+        if len(errors) > MAX_TOLD:
+            return errors
         # init containers run one by one, so each may have the ports of the others
         errors += _host_port_clashes([container], path)
         if container.get("restartPolicy") == "Always":

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from netlab.api import names
 from netlab.api.field_errors import (
+    MAX_TOLD,
     FieldError,
     forbidden_field,
     invalid_value,
@@ -66,17 +67,20 @@ def validate_labels(labels: Mapping[str, str], path: str) -> list[FieldError]:
     for key, value in labels.items():
         errors += [invalid_value(path, key, message) for message in names.qualified_name(key)]
         errors += [invalid_value(path, value, message) for message in names.label_value(value)]
+        if len(errors) > MAX_TOLD:
+            break  # no answer tells more
     return errors
 
 
 def validate_annotations(annotations: Mapping[str, str], path: str) -> list[FieldError]:
     """Return what is wrong with a map of annotations; its size is limited as a whole."""
-    errors = []
+    errors: list[FieldError] = []
     size = 0
     for key, value in annotations.items():
         size += len(key.encode()) + len(value.encode())
         # upper case is allowed in the prefix too, as it always was
-        errors += [invalid_value(path, key, m) for m in names.qualified_name(key.lower())]
+        if len(errors) <= MAX_TOLD:
+            errors += [invalid_value(path, key, m) for m in names.qualified_name(key.lower())]
     if size > ANNOTATIONS_MAX_BYTES:
         errors.append(too_long(path, ANNOTATIONS_MAX_BYTES))
     return errors
@@ -92,6 +96,8 @@ def _validate_owners(owners: Any) -> list[FieldError]:
                 errors.append(invalid_value(f"{path}.{field}", "", "must not be empty"))
         if owner.get("controller"):
             controllers.append(owner.get("name", ""))
+        if len(errors) > MAX_TOLD:
+            break
     if len(controllers) > 1:
         detail = (
             'Only one reference can have Controller set to true. Found "true" in references for '
@@ -109,6 +115,8 @@ def _validate_finalizers(finalizers: Any) -> list[FieldError]:
         if "/" not in name and name not in _STANDARD_FINALIZERS:
             detail = "name is neither a standard finalizer name nor is it fully qualified"
             errors.append(invalid_value(f"{path}[{index}]", name, detail))
+        if len(errors) > MAX_TOLD:
+            break
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
         detail = "finalizer orphan and foregroundDeletion cannot be both set"
         errors.append(invalid_value("metadata.finalizers", list(finalizers), detail))

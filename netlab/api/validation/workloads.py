@@ -136,9 +136,12 @@ def _validate_template(spec: Mapping[str, Any], owner: str) -> list[FieldError]:
 
 
 def _selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """False when a usable selector misses the labels; a broken one is reported elsewhere."""
-    if not selector:
-        return True
+    """False when a usable selector misses the labels; a broken one is reported elsewhere.
+
+    No selector at all selects nothing, as upstream's conversion of it does.
+    """
+    if selector is None:
+        return False
     try:
         matcher = label_matcher(LabelSelector.parse(selector))
     except (ApiError, UnreadableError):

@@ -17,9 +17,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from netlab.api.field_errors import bad_request
 from netlab.apiserver.auth.authz import Access
 from netlab.apiserver.requests import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, UserInfo
-from netlab.errors import ApiError
 
 PREFIX = "impersonate-"
 EXTRA_PREFIX = "impersonate-extra-"
@@ -40,8 +40,7 @@ class Impersonation:
 def parse_impersonation(headers: Iterable[tuple[str, str]]) -> Impersonation | None:
     """Return whom the headers (name and value, in order) ask to act as; None when nobody.
 
-    Raises: ApiError InternalError (500), as in Kubernetes, for groups, a uid or extra values
-    without a user.
+    Raises: ApiError BadRequest for groups, a uid or extra values without a user.
     """
     given = [(name.lower(), value) for name, value in headers if name.lower().startswith(PREFIX)]
     if not given:
@@ -51,11 +50,10 @@ def parse_impersonation(headers: Iterable[tuple[str, str]]) -> Impersonation | N
     groups = tuple(value for key, value in given if key == "impersonate-group")
     extra = _extra(given)
     if not name:
-        raise ApiError(
-            500,
-            "InternalError",
-            f"Internal error occurred: requested {given} without impersonating a user",
-        )
+        if not uid and not groups and not extra:
+            return None  # an empty name asks for nobody, as in Kubernetes
+        asked = " ".join(sorted({key for key, _ in given}))
+        raise bad_request(f"requested [{asked}] without impersonating a user")
     user = UserInfo(name, uid=uid, groups=_all_groups(name, groups), extra=extra)
     return Impersonation(user, tuple(_needs(name, uid, groups, extra)))
 

@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from netlab.api.bodies import count_fields, decode_json, parse_json
 from netlab.api.catalog import Catalog
 from netlab.api.field_errors import bad_request
 from netlab.api.kind import Kind, TypeName
+from netlab.api.patches import PatchType
 from netlab.api.protobuf import decode_protobuf
-from netlab.api.schemas import decode_json, decode_yaml
+from netlab.api.schemas import check_definition, check_fields
 from netlab.api.view import Object
+from netlab.api.yaml_bodies import decode_yaml
 from netlab.apiserver.http.negotiation import PROTOBUF, YAML
 from netlab.errors import ApiError
 
 SHOWN_BYTES = 30
+
+DELETE_OPTIONS: Final = TypeName("", "v1", "DeleteOptions")
+_DELETE_OPTIONS_TYPE: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+
 _SCHEME = "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"
 
 
@@ -48,6 +55,50 @@ def decode_object(
         _check_type(given_version, given_kind, type_, catalog)
         obj = {**obj, "apiVersion": api_version, "kind": kind}
     return Body(obj, body.duplicates)
+
+
+def decode_typed(
+    data: bytes, media_type: str, type_: Kind[Any] | TypeName, catalog: Catalog
+) -> Body:
+    """Return the object in a body of a type that is not stored, with known fields only.
+
+    Raises: ApiError BadRequest (400) for another kind and for fields of wrong types.
+    """
+    body = decode_object(data, media_type, type_, catalog)
+    return Body(check_fields(type_, body.object, "Ignore")[0], body.duplicates)
+
+
+def decode_delete_options(data: bytes, media_type: str) -> Object:
+    """Return the DeleteOptions in a body, of whatever version it says they are.
+
+    Raises: ApiError BadRequest (400).
+    """
+    body = decode_any(data, media_type, DELETE_OPTIONS.kind).object
+    given = body.get("kind") or DELETE_OPTIONS.kind
+    if given != DELETE_OPTIONS.kind:
+        raise bad_request(f"a {DELETE_OPTIONS.kind} is wanted, not a {str(given)[:SHOWN_BYTES]}")
+    named = {**body, "apiVersion": DELETE_OPTIONS.api_version, "kind": DELETE_OPTIONS.kind}
+    return check_definition(
+        _DELETE_OPTIONS_TYPE, DELETE_OPTIONS.kind, DELETE_OPTIONS.version, named, "Ignore"
+    )[0]
+
+
+def decode_patch(data: bytes, patch_type: PatchType) -> Any:
+    """Return a patch's JSON.
+
+    Raises: ApiError BadRequest (400).
+    """
+    try:
+        patch, _ = parse_json(data)
+    except ApiError as error:
+        if error.code != 400:
+            raise
+        raise bad_request(f"error decoding patch: {error.message}") from error
+    wanted: type = list if patch_type == "json" else dict
+    if not isinstance(patch, wanted):
+        shape = "a list of operations" if patch_type == "json" else "an object"
+        raise bad_request(f"error decoding patch: the patch must be {shape}")
+    return patch
 
 
 def _check_type(
@@ -94,9 +145,13 @@ def decode_any(data: bytes, media_type: str, kind: str) -> Body:
     """
     try:
         if media_type == PROTOBUF:
-            return Body(decode_protobuf(data))
+            sent = decode_protobuf(data)
+            count_fields(sent)
+            return Body(sent)
         obj, duplicates = decode_yaml(data) if media_type == YAML else decode_json(data)
     except ApiError as error:
+        if error.code != 400:
+            raise
         problem = _in_words_of_go(error.message, data)
         raise bad_request(
             f"the object provided is unrecognized (must be of type {kind}): {problem} "

@@ -71,8 +71,10 @@ def _quality(text: str) -> float:
 
 
 @lru_cache(maxsize=256)
-def negotiate(header: str) -> Output:
+def negotiate(header: str, *, shapes: bool = True) -> Output:
     """Return the form for an answer that is an object or a list.
+
+    shapes: whether the answer can also be had as a Table or as metadata only.
 
     Raises: ApiError NotAcceptable (406) when nothing the caller takes can be served.
     """
@@ -81,7 +83,7 @@ def negotiate(header: str) -> Output:
     accepted = parse_accept(header)
     for media in accepted:
         output = _output(media)
-        if output is not None:
+        if output is not None and (shapes or not output.shape):
             return output
     # kubectl's typed clients list protobuf first and JSON second: JSON was found above
     raise not_acceptable(SERVED)

@@ -25,6 +25,9 @@ from netlab.errors import ApiError
 
 # Kubernetes ends a watch without timeoutSeconds after 30 to 60 minutes.
 DEFAULT_WATCH_TIMEOUT_S = 2400.0
+LONGEST_WATCH_S = 365 * 86400
+# A moment must have a year of four digits; nobody waits so long.
+LONGEST_GRACE_S = 100 * 365 * 86400
 
 _FIELD_VALIDATIONS = get_args(FieldValidation)
 _PROPAGATIONS = get_args(Propagation)
@@ -75,7 +78,8 @@ def list_options(query: Mapping[str, str]) -> ListOptions:
     return ListOptions(
         label_selector=query.get("labelSelector", ""),
         field_selector=query.get("fieldSelector", ""),
-        limit=integer(query, "limit") or 0,
+        # below zero means all, as in Kubernetes
+        limit=max(0, integer(query, "limit") or 0),
         continue_token=query.get("continue", ""),
         resource_version=query.get("resourceVersion", ""),
         resource_version_match=query.get("resourceVersionMatch", ""),
@@ -85,6 +89,8 @@ def list_options(query: Mapping[str, str]) -> ListOptions:
 def watch_options(query: Mapping[str, str]) -> WatchOptions:
     """Return the options of watch."""
     timeout_s = integer(query, "timeoutSeconds")
+    if timeout_s is not None:
+        timeout_s = max(0, min(timeout_s, LONGEST_WATCH_S)) if timeout_s else None
     send = query.get("sendInitialEvents")
     return WatchOptions(
         label_selector=query.get("labelSelector", ""),
@@ -93,7 +99,7 @@ def watch_options(query: Mapping[str, str]) -> WatchOptions:
         resource_version_match=query.get("resourceVersionMatch", ""),
         allow_bookmarks=truth(query.get("allowWatchBookmarks")),
         send_initial_events=None if send is None else truth(send),
-        timeout_s=float(timeout_s) if timeout_s else DEFAULT_WATCH_TIMEOUT_S,
+        timeout_s=DEFAULT_WATCH_TIMEOUT_S if timeout_s is None else float(timeout_s),
     )
 
 
@@ -135,7 +141,7 @@ def _grace(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise bad_request("DeleteOptions: gracePeriodSeconds must be a whole number of seconds")
     # a negative period means at once, but not forced: one second, as in Kubernetes
-    return 1 if value < 0 else value
+    return 1 if value < 0 else min(value, LONGEST_GRACE_S)
 
 
 def _propagation(value: Any) -> Propagation | None:

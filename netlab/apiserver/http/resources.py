@@ -11,20 +11,25 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from netlab.api.field_errors import no_such_resource, unsupported_media_type
 from netlab.api.kind import Kind, Subresource
 from netlab.api.patches import PatchType
 from netlab.api.view import Object
-from netlab.apiserver.http.decoding import decode_any, decode_object
+from netlab.apiserver.http.decoding import (
+    decode_delete_options,
+    decode_object,
+    decode_patch,
+    decode_typed,
+)
 from netlab.apiserver.http.exchange import (
     Answer,
     Exchange,
     answer_bytes,
     answer_object,
     base_headers,
+    decode_body,
     method_not_allowed,
 )
 from netlab.apiserver.http.negotiation import JSON
@@ -143,8 +148,9 @@ class ResourceHandlers:
 
     async def _create(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
         form = exchange.form()
-        data = await exchange.body()
-        body = decode_object(data, exchange.body_type(), kind, self._registry.catalog)
+        body = await exchange.decoded(
+            lambda data, media: decode_object(data, media, kind, self._registry.catalog)
+        )
         options = write_options(
             exchange.query, exchange.user, "CreateOptions", duplicates=body.duplicates
         )
@@ -153,10 +159,11 @@ class ResourceHandlers:
 
     async def _update(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
         form = exchange.form()
-        data = await exchange.body()
         part = kind.subresource(target.subresource)
         type_ = kind.type if part is None or part.type is None else part.type
-        body = decode_object(data, exchange.body_type(), type_, self._registry.catalog)
+        body = await exchange.decoded(
+            lambda data, media: decode_object(data, media, type_, self._registry.catalog)
+        )
         options = write_options(
             exchange.query, exchange.user, "UpdateOptions", duplicates=body.duplicates
         )
@@ -173,7 +180,9 @@ class ResourceHandlers:
     async def _patch(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
         form = exchange.form()
         patch_type = patch_type_of(exchange.request.headers.get("Content-Type", ""))
-        patch = decode_patch(await exchange.body(), patch_type)
+        patch = await decode_body(
+            await exchange.body(), JSON, lambda data, _: decode_patch(data, patch_type)
+        )
         options = write_options(exchange.query, exchange.user, "PatchOptions")
         result = await self._registry.patch(
             kind,
@@ -206,10 +215,11 @@ class ResourceHandlers:
     async def _create_subresource(
         self, exchange: Exchange, target: Target, kind: Kind[Any], part: Subresource
     ) -> Answer:
-        form = exchange.status_form()
-        data = await exchange.body()
+        form = exchange.object_form()
         type_ = part.type or kind.type
-        body = decode_object(data, exchange.body_type(), type_, self._registry.catalog)
+        body = await exchange.decoded(
+            lambda data, media: decode_typed(data, media, type_, self._registry.catalog)
+        )
         options = write_options(
             exchange.query, exchange.user, "CreateOptions", duplicates=body.duplicates
         )
@@ -315,27 +325,9 @@ def patch_type_of(content_type: str) -> PatchType:
     raise unsupported_media_type((*PATCH_TYPES,))
 
 
-def decode_patch(data: bytes, patch_type: PatchType) -> Any:
-    """Return a patch's JSON.
-
-    Raises: ApiError BadRequest (400).
-    """
-    try:
-        patch = msgspec.json.decode(data)
-    except msgspec.DecodeError as error:
-        raise ApiError(400, "BadRequest", f"error decoding patch: {error}") from error
-    wanted: type = list if patch_type == "json" else dict
-    if not isinstance(patch, wanted):
-        shape = "a list of operations" if patch_type == "json" else "an object"
-        raise ApiError(400, "BadRequest", f"error decoding patch: the patch must be {shape}")
-    return patch
-
-
 async def _delete_body(exchange: Exchange) -> Object | None:
     data = await exchange.body()
-    if not data:
-        return None
-    return decode_any(data, exchange.body_type(), "DeleteOptions").object
+    return await decode_body(data, exchange.body_type(), decode_delete_options) if data else None
 
 
 def deleted_status(kind: Kind[Any], result: DeleteResult) -> Object:

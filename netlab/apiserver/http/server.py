@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from netlab.api.field_errors import no_such_resource, unauthorized
+from netlab.api.field_errors import bad_request, no_such_resource, unauthorized
 from netlab.api.kind import Kind
 from netlab.api.kinds.metrics import KINDS as METRICS_KINDS
 from netlab.api.kinds.reviews import KINDS as REVIEWS
@@ -34,15 +34,19 @@ from netlab.apiserver.auth.reviews import answer_review
 from netlab.apiserver.auth.tokens import ServiceAccountTokens
 from netlab.apiserver.discovery.documents import ALWAYS_EMPTY
 from netlab.apiserver.discovery.handlers import Check, InformationHandlers
-from netlab.apiserver.http.decoding import decode_object
+from netlab.apiserver.http.decoding import decode_typed
 from netlab.apiserver.http.exchange import (
     BODY_LIMIT_BYTES,
+    BODY_TIMEOUT_S,
     Answer,
     Exchange,
     answer_error,
     answer_object,
     method_not_allowed,
+    request_timeout,
 )
+from netlab.apiserver.http.front import Front
+from netlab.apiserver.http.parameters import duration_s
 from netlab.apiserver.http.paths import Target, parse_target
 from netlab.apiserver.http.query import is_watch
 from netlab.apiserver.http.resources import ResourceHandlers
@@ -60,8 +64,6 @@ log = logging.getLogger(__name__)
 KEEPALIVE_S = 180.0
 HANDSHAKE_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 2.0
-# A selector or a token may be long; Go's server allows 1 MB of headers.
-LONGEST_LINE_BYTES = 1 << 20
 BACKLOG = 512
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
@@ -102,15 +104,13 @@ class ApiServer:
     async def serve(self, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
         """Answer on ``sockets`` while the context lasts."""
         loop = asyncio.get_running_loop()
-        front = web.Server(
+        front = Front(
             self._answer,
             request_factory=self._make_request,
             # a watch must end when its reader goes away, not at its next event
             handler_cancellation=True,
             access_log=None,
             keepalive_timeout=KEEPALIVE_S,
-            max_line_size=LONGEST_LINE_BYTES,
-            max_field_size=LONGEST_LINE_BYTES,
         )
         context = self._pki.server_context()
         servers: list[asyncio.Server] = []
@@ -144,7 +144,9 @@ class ApiServer:
         )
 
     async def _answer(self, request: web.BaseRequest) -> Answer:
-        path, _, raw_query = request.raw_path.partition("?")
+        # what is no UTF-8 could not be told in an answer
+        written = request.raw_path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        path, _, raw_query = written.partition("?")
         query: dict[str, str] = {}
         for key, value in parse_qsl(raw_query, keep_blank_values=True):
             query.setdefault(key, value)
@@ -154,7 +156,7 @@ class ApiServer:
             exchange = Exchange(request, path, query, user, exchange.now)
             target = parse_target(self._catalog, path)
             self._authorize(user, access_of(exchange, target))
-            return await self._dispatch(exchange, target)
+            return await self._in_time(exchange, target)
         except ApiError as error:
             return answer_error(error, exchange.status_form())
         except NetlabError as error:
@@ -188,6 +190,28 @@ class ApiServer:
         if allowed(user.name, user.groups, access):
             return
         raise unauthorized() if user is ANONYMOUS else forbidden(user.name, access)
+
+    async def _in_time(self, exchange: Exchange, target: Target | None) -> Answer:
+        """Answer within the caller's ``timeout``; watches and streams have none.
+
+        Raises: ApiError BadRequest for what is no duration, Timeout (504).
+        """
+        text = exchange.query.get("timeout")
+        lasting = target is not None and (is_stream(target) or is_watch(exchange.query))
+        if not text or lasting:
+            return await self._dispatch(exchange, target)
+        try:
+            timeout_s = duration_s(text)
+        except ValueError as error:
+            raise bad_request(f"invalid timeout specified in the request URL - {error}") from error
+        scope = asyncio.timeout(min(timeout_s, BODY_TIMEOUT_S) if timeout_s > 0 else BODY_TIMEOUT_S)
+        try:
+            async with scope:
+                return await self._dispatch(exchange, target)
+        except TimeoutError as error:
+            if scope.expired():
+                raise request_timeout() from error
+            raise
 
     async def _dispatch(self, exchange: Exchange, target: Target | None) -> Answer:
         if target is None:
@@ -227,12 +251,14 @@ class ApiServer:
             raise no_such_resource()
         if exchange.request.method != "POST":
             raise method_not_allowed()
-        data = await exchange.body()
-        body = decode_object(data, exchange.body_type(), review, self._catalog)
+        form = exchange.object_form()
+        body = await exchange.decoded(
+            lambda data, media: decode_typed(data, media, review, self._catalog)
+        )
         answer = await answer_review(
             review.kind, target.namespace, body.object, exchange.user, self._check_token
         )
-        return answer_object(answer, exchange.status_form(), code=201)
+        return answer_object(answer, form, code=201)
 
     async def _check_token(self, token: str) -> UserInfo | None:
         try:

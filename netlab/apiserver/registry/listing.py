@@ -12,8 +12,10 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-ve
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,16 +36,26 @@ from netlab.api.selectors import (
     parse_field_selector,
     parse_label_selector,
 )
+from netlab.api.view import UNREADABLE
 from netlab.apiserver.requests import ListOptions, ListResult
 from netlab.apiserver.storage.writing import key_of, shown
 from netlab.errors import ApiError
 from netlab.store.records import Item, Key, Record
 from netlab.store.store import Store
 
+log = logging.getLogger(__name__)
+
 PAGE_EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You must"
     " start a new list without the continue parameter."
 )
+
+
+LONGEST_SELECTOR = 64 * 1024
+"""Every object is compared with every term; the names of a thousand objects fit."""
+
+BREATH_S = 0.02
+"""How long a list compares objects before it lets others go on."""
 
 
 class _Meta(msgspec.Struct):
@@ -77,12 +89,16 @@ class Selection:
         return shown(self.kind, item)
 
     def matches(self, item: Item) -> bool:
-        """True when the object, as ``shown`` gives it, is meant."""
-        if not self.labels.empty and not self.labels.matches(
-            _decode_labels(item.json).metadata.labels or {}
-        ):
+        """True when the object is meant; an object that cannot be read matches nothing."""
+        try:
+            if not self.labels.empty and not self.labels.matches(
+                _decode_labels(item.json).metadata.labels or {}
+            ):
+                return False
+            return self.fields.empty or self.fields.matches(self.kind, item.object)
+        except UNREADABLE as error:
+            log.warning("%s: an object cannot be read: %s", self.kind.group_resource, error)
             return False
-        return self.fields.empty or self.fields.matches(self.kind, item.object)
 
 
 def select(kind: Kind[Any], label_selector: str, field_selector: str) -> Selection:
@@ -90,6 +106,9 @@ def select(kind: Kind[Any], label_selector: str, field_selector: str) -> Selecti
 
     Raises: ApiError BadRequest for bad syntax or a field the kind cannot be selected by.
     """
+    for text in (label_selector, field_selector):
+        if len(text) > LONGEST_SELECTOR:
+            raise bad_request(f"a selector may have at most {LONGEST_SELECTOR} characters")
     fields = parse_field_selector(field_selector)
     fields.check(kind)
     return Selection(kind, parse_label_selector(label_selector), fields)
@@ -227,7 +246,9 @@ async def list_objects(
         records = await _records(store, selection, namespace, revision)
     if start is not None:
         records = [entry for entry in records if entry[0][1:] > start]
-    return _page(records, selection, options.limit, revision)
+    if selection.everything:
+        return _page(records, selection, options.limit, revision)
+    return await _selected_page(records, selection, options.limit, revision)
 
 
 def _wanted_revision(store: Store, options: ListOptions) -> int:
@@ -265,16 +286,14 @@ async def _page_records(
 def _page(
     records: list[tuple[Key, Record]], selection: Selection, limit: int, revision: int
 ) -> ListResult:
-    if selection.everything:
-        chosen = records[:limit] if limit else records
-        left = len(records) - len(chosen)
-        items = [selection.shown(Item(record.json)) for _, record in chosen]
-        more = encode_token(revision, chosen[-1][0]) if left else ""
-        return ListResult(items, str(revision), more, left or None)
-    return _selected_page(records, selection, limit, revision)
+    chosen = records[:limit] if limit else records
+    left = len(records) - len(chosen)
+    items = [selection.shown(Item(record.json)) for _, record in chosen]
+    more = encode_token(revision, chosen[-1][0]) if left else ""
+    return ListResult(items, str(revision), more, left or None)
 
 
-def _selected_page(
+async def _selected_page(
     records: list[tuple[Key, Record]],
     selection: Selection,
     limit: int,
@@ -282,7 +301,12 @@ def _selected_page(
 ) -> ListResult:
     items: list[Item] = []
     last: Key | None = None
+    loop = asyncio.get_running_loop()
+    breath_s = loop.time() + BREATH_S
     for key, record in records:
+        if loop.time() > breath_s:
+            await asyncio.sleep(0)
+            breath_s = loop.time() + BREATH_S
         # looked at in an item of its own: what a selector has parsed need not be kept
         if not selection.matches(selection.shown(Item(record.json))):
             continue

@@ -234,6 +234,7 @@ class Registry:
         key = key_of(kind, namespace, metadata["name"])
         review(self._attributes("CREATE", kind, namespace, key.name, obj, None))
         self._hooks_of(kind).complete(key, obj, None)
+        meta.refuse_version(obj)
         present = self._writes.find(kind, namespace, key.name)
         if present is not None:
             raise _exists(present)

@@ -14,12 +14,13 @@ Source: KEP-3070 (addresses), KEP-3668 (node ports).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from random import Random
 from typing import TypeAlias
 
-from netlab.api.view import Object
+from netlab.api.view import UNREADABLE, Object
 
 NODE_PORTS = range(30000, 32768)
 
@@ -77,10 +78,11 @@ class Allocations:
             self._enter(key, new)
 
     def _enter(self, key: ServiceKey, service: Object) -> None:
-        for ip in addresses_of(service):
-            self._ips[ip] = key
-        for port in ports_of(service):
-            self._ports[port] = key
+        with contextlib.suppress(*UNREADABLE):
+            for ip in addresses_of(service):
+                self._ips[ip] = key
+            for port in ports_of(service):
+                self._ports[port] = key
 
     def refuse_ip(self, ip: str, key: ServiceKey | None) -> str:
         """Return why the Service cannot have the address, or "" when it can; None for a new one."""

@@ -99,10 +99,19 @@ def drop_unserved(obj: Object) -> None:
         metadata.pop(field, None)
 
 
+def refuse_version(obj: Object) -> None:
+    """Refuse a new object that names a version: nothing can be at one yet.
+
+    Raises: ApiError BadRequest.
+    """
+    if metadata_of(obj).pop("resourceVersion", None) not in (None, "", "0"):
+        raise bad_request("resourceVersion should not be set on objects to be created")
+
+
 def stamp_new(obj: Object, *, uid: str, created: str, generation: int | None) -> None:
     """Give a new object its identity; whatever the client wrote there is forgotten."""
     metadata = metadata_of(obj)
-    for field in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds"):
+    for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
         metadata.pop(field, None)
     metadata["uid"] = uid
     metadata["creationTimestamp"] = created

@@ -23,7 +23,7 @@ from netlab.api.kinds import RESOURCE_QUOTA, Kind
 from netlab.api.pod_resources import Amounts, minus, parse_amounts, plus
 from netlab.api.quantities import Quantity, canonical
 from netlab.api.quota import ResourceQuotaSpec
-from netlab.api.view import Object
+from netlab.api.view import UNREADABLE, Object
 
 Selector: TypeAlias = tuple[tuple[str, str, tuple[str, ...]], ...]
 """The scopes of a quota as (scope, operator, values); an object must meet all of them."""
@@ -59,6 +59,14 @@ def selector_of(spec: ResourceQuotaSpec) -> Selector:
             for each in spec.scope_selector.match_expressions
         }
     return tuple(sorted(found))
+
+
+def _counted(selector: Selector, kind: Kind[Any], obj: Object) -> Amounts:
+    """Return what a stored object counts for; nothing when it cannot be read."""
+    try:
+        return usage_of(kind, obj) if matches(selector, kind, obj) else {}
+    except UNREADABLE:
+        return {}
 
 
 class Quotas:
@@ -102,8 +110,7 @@ class Quotas:
             total: Amounts = {}
             for kind in self._counted():
                 for obj in self._stored(kind, namespace):
-                    if matches(selector, kind, obj):
-                        total = plus(total, usage_of(kind, obj))
+                    total = plus(total, _counted(selector, kind, obj))
             totals[selector] = total
         return totals[selector]
 
@@ -166,10 +173,10 @@ class Quotas:
             self._note_quota(namespace, old, new)
         for selector, total in self._totals.get(namespace, {}).items():
             changed = total
-            if old is not None and matches(selector, kind, old):
-                changed = minus(changed, usage_of(kind, old))
-            if new is not None and matches(selector, kind, new):
-                changed = plus(changed, usage_of(kind, new))
+            if old is not None:
+                changed = minus(changed, _counted(selector, kind, old))
+            if new is not None:
+                changed = plus(changed, _counted(selector, kind, new))
             self._totals[namespace][selector] = changed
 
     def _note_quota(self, namespace: str, old: Object | None, new: Object | None) -> None:

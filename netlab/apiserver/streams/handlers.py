@@ -31,6 +31,7 @@ from netlab.apiserver.http.exchange import (
 from netlab.apiserver.http.paths import Target
 from netlab.apiserver.registry import Registry
 from netlab.apiserver.streams.command_query import check_command, parse_command
+from netlab.apiserver.streams.log_messages import send_log_messages, wants_websocket
 from netlab.apiserver.streams.logs import choose_container, parse_log_options
 from netlab.apiserver.streams.proxying import ProxyHandlers
 from netlab.errors import ApiError, NetlabError
@@ -110,6 +111,8 @@ class StreamHandlers:
         if not node:
             return answer_bytes(b"", "text/plain")  # nothing can have been written yet
         pieces = self.connection(node).logs(target.namespace, target.name, container, options)
+        if wants_websocket(exchange.request):
+            return await send_log_messages(exchange.request, pieces)
         return await _send_pieces(exchange.request, pieces)
 
     async def _command(self, exchange: Exchange, target: Target) -> Answer:

@@ -75,7 +75,7 @@ def parse_log_options(query: Mapping[str, str], pod_name: str, now: datetime) ->
         texts.append("Forbidden: `tailLines` and specific `stream` are mutually exclusive for now")
     if texts:
         raise _invalid(pod_name, texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
-    since = now - timedelta(seconds=since_s) if since_s is not None else _time(since_time)
+    since = _since(now, since_s) if since_s is not None else _time(since_time)
     return LogOptions(
         follow=truth(query.get("follow")),
         previous=truth(query.get("previous")),
@@ -85,6 +85,13 @@ def parse_log_options(query: Mapping[str, str], pod_name: str, now: datetime) ->
         since=since,
         stream=stream,
     )
+
+
+def _since(now: datetime, since_s: int) -> datetime | None:
+    try:
+        return now - timedelta(seconds=since_s)
+    except OverflowError:
+        return None  # before there were years: everything that was written
 
 
 def _invalid(pod_name: str, problem: str) -> ApiError:

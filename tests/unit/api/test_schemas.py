@@ -6,9 +6,10 @@ import json
 import pytest
 
 from netlab.api import schemas
-from netlab.api.bodies import decode_json, decode_yaml
+from netlab.api.bodies import decode_json
 from netlab.api.definitions import definition_name, definition_of, definitions_for, fields_of
 from netlab.api.kinds import DEPLOYMENT, NODE, POD, SECRET, SERVICE, builtin_catalog
+from netlab.api.yaml_bodies import decode_yaml
 from netlab.errors import ApiError
 
 KINDS = builtin_catalog().stored()

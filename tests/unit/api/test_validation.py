@@ -360,7 +360,13 @@ ROWS = [
         'spec.selector.matchExpressions[0].operator: Invalid value: "": '
         "not a valid selector operator",
     ),
-    (DEPLOYMENT, "spec.selector", None, "spec.selector: Required value"),
+    (
+        DEPLOYMENT,
+        "spec.selector",
+        None,
+        "[spec.selector: Required value, spec.template.metadata.labels: Invalid value: "
+        '{"app":"web"}: `selector` does not match template `labels`]',
+    ),
     (
         DEPLOYMENT,
         "spec.template.spec.restartPolicy",
@@ -430,7 +436,7 @@ ROWS = [
         CONFIG_MAP,
         "data",
         {"a": "x" * 1048577},
-        ": Too long: may not be more than 1048576 bytes",
+        "[]: Too long: may not be more than 1048576 bytes",
     ),
     (
         NODE,

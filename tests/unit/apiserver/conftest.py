@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,9 @@ class Lab:
         self, kind: Kind[Any], obj: Object, namespace: str | None = "default", **options: Any
     ) -> Object:
         where = namespace if kind.namespaced else None
-        result = await self.registry.create(kind, where, obj, WriteOptions(**options))
+        # the registry may change what it is given
+        body = copy.deepcopy(obj)
+        result = await self.registry.create(kind, where, body, WriteOptions(**options))
         return result.item.object
 
     async def get(

@@ -41,7 +41,6 @@ async def test_what_only_the_server_sets_is_not_taken_from_the_client(lab: Any):
     body = lab.config_map("c")
     body["metadata"] |= {
         "uid": "mine",
-        "resourceVersion": "77",
         "creationTimestamp": "1999-01-01T00:00:00Z",
         "deletionTimestamp": "1999-01-01T00:00:00Z",
         "deletionGracePeriodSeconds": 3,
@@ -55,6 +54,19 @@ async def test_what_only_the_server_sets_is_not_taken_from_the_client(lab: Any):
     assert metadata["creationTimestamp"] == "2026-01-01T00:00:00Z"
     dropped = {"deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields"}
     assert not dropped & set(metadata)
+
+
+@pytest.mark.parametrize(("version", "refused"), [("77", True), ("x", True), ("0", False)])
+async def test_a_new_object_is_at_no_version_yet(lab: Any, version: str, refused: bool):
+    body = lab.config_map("c")
+    body["metadata"]["resourceVersion"] = version
+    if not refused:
+        assert (await lab.create(CONFIG_MAP, body))["metadata"]["resourceVersion"] == "3"
+        return
+    with pytest.raises(ApiError) as caught:
+        await lab.create(CONFIG_MAP, body)
+    assert (caught.value.code, caught.value.reason) == (400, "BadRequest")
+    assert str(caught.value) == "resourceVersion should not be set on objects to be created"
 
 
 @pytest.mark.parametrize(

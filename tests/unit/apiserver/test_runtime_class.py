@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -76,7 +77,7 @@ async def test_contradictions_are_refused(lab: Any):
 
 
 async def test_a_handler_is_fixed_and_has_no_effect(lab: Any):
-    made = await lab.registry.create(RUNTIME_CLASS, None, dict(KATA), WriteOptions())
+    made = await lab.registry.create(RUNTIME_CLASS, None, copy.deepcopy(KATA), WriteOptions())
     assert made.warnings == ("handler: netlab stores this field but does not act on it",)
     runc = {"metadata": {"name": "runc"}, "handler": "runc"}
     assert (await lab.registry.create(RUNTIME_CLASS, None, runc, WriteOptions())).warnings == ()
