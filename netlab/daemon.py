@@ -130,9 +130,15 @@ class Daemon:
                 f"Starting the API server on 127.0.0.1:{config.api_port}", started_s
             )
             async with asyncio.TaskGroup() as group:
-                running = group.create_task(self._run_components(plane, pki, node_links))
+                running = [
+                    group.create_task(self._run_components(plane, pki, node_links)),
+                    group.create_task(
+                        run_event_expiry(store, _client(plane, "apiserver"), self._clock)
+                    ),
+                ]
                 await stop.wait()
-                running.cancel()
+                for task in running:
+                    task.cancel()
 
     @contextlib.asynccontextmanager
     async def _serve(self, store: Store, pki: Pki) -> AsyncIterator[ControlPlane]:
@@ -197,7 +203,6 @@ class Daemon:
         self._parts = parts
         async with parts.runtime, asyncio.TaskGroup() as group:
             apiserver = _client(plane, "apiserver")
-            group.create_task(run_event_expiry(apiserver, self._clock))
             group.create_task(keep_kubernetes_service(apiserver, self._config, self._clock))
             group.create_task(parts.informers.run())
             group.create_task(parts.controllers.run())

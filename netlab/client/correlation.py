@@ -26,7 +26,7 @@ SIMILAR_WITHIN_S = 600.0
 COMBINED_PREFIX = "(combined from similar events): "
 BURST = 25
 REFILL_PER_S = 1 / 300
-REMEMBERED = 1024
+REMEMBERED = 512
 """Entries of each memory; client-go keeps 4096, for clusters of thousands of nodes."""
 EVENT_LIFE_S = 3600.0
 """The API server removes events after this; there is nothing to count on any more."""

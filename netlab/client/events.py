@@ -2,7 +2,7 @@
 
 Mirrors client-go's ``EventRecorder``: what is written, counted up, combined or dropped is decided
 in ``correlation``. ``record`` never waits and never fails the caller: events are written by one
-task, from a bounded queue; when that is full the newest event is dropped and counted.
+task, some at a time, from a bounded queue; when that is full the newest is dropped and counted.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from netlab.timestamps import rfc3339
 log = logging.getLogger(__name__)
 
 QUEUE_LENGTH = 1000
+PARALLEL = 16
+"""Events written at the same time, so that they share a commit of the store."""
 MAX_MESSAGE = 1024
 NAME_TRIES = 4
 
@@ -47,6 +49,7 @@ class EventRecorder:
         self._clock = clock
         self._source = (component, host)
         self._queue: asyncio.Queue[_Happened] = asyncio.Queue(QUEUE_LENGTH)
+        self._kept: list[_Happened] = []
         self._correlator = Correlator()
         self._last_stamp = 0
         self.dropped = 0
@@ -83,16 +86,37 @@ class EventRecorder:
     async def run(self) -> None:
         """Write queued events until cancelled."""
         while True:
-            happened = await self._queue.get()
-            verdict = self._correlator.judge(happened.occurrence, happened.now)
-            if verdict is None:
-                self.suppressed += 1
-                continue
-            try:
-                await self._write(happened, verdict)
-            except (NetlabError, OSError) as error:
-                # an event of an object in a namespace that is going away is not wanted any more
-                log.debug("event %s: %s", happened.occurrence.reason, error)
+            await asyncio.gather(*(self._work(happened) for happened in await self._next()))
+
+    async def _next(self) -> list[_Happened]:
+        """Wait for events to be written side by side: at most one about each object, so that none
+        overtakes another.
+        """
+        if not self._kept:
+            self._kept.append(await self._queue.get())
+        while len(self._kept) < PARALLEL and not self._queue.empty():
+            self._kept.append(self._queue.get_nowait())
+        first: dict[tuple[str, ...], _Happened] = {}
+        later: list[_Happened] = []
+        for happened in self._kept:
+            about = happened.occurrence.about
+            if about in first:
+                later.append(happened)
+            else:
+                first[about] = happened
+        self._kept = later
+        return list(first.values())
+
+    async def _work(self, happened: _Happened) -> None:
+        verdict = self._correlator.judge(happened.occurrence, happened.now)
+        if verdict is None:
+            self.suppressed += 1
+            return
+        try:
+            await self._write(happened, verdict)
+        except (NetlabError, OSError) as error:
+            # an event of an object in a namespace that is going away is not wanted any more
+            log.debug("event %s: %s", happened.occurrence.reason, error)
 
     async def _write(self, happened: _Happened, verdict: Verdict) -> None:
         if verdict.known is not None:

@@ -44,6 +44,10 @@ MAX_ROWS = 256
 CHECKPOINT_BYTES = 4 << 20
 """Size of the write-ahead log from which its pages are moved to the table: SQLite's own default."""
 
+CACHE_KB = 512
+"""Pages kept by each connection, of which there are three. Rows are appended and read back within
+moments; SQLite's own 2 MB would only hold what the kernel's page cache holds too."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS log (
   revision INTEGER PRIMARY KEY,
@@ -107,6 +111,7 @@ class Log:
             )
             try:
                 self._db.execute("PRAGMA busy_timeout=5000")
+                self._db.execute(f"PRAGMA cache_size=-{CACHE_KB}")
                 if not second:
                     self._prepare()
             except BaseException:
@@ -189,6 +194,19 @@ class Log:
             for kind, namespace, name, revision, deleted, json in rows:
                 if not deleted:
                     yield Key(kind, namespace, name), Record(revision, json)
+
+    def json_of(self, revision: int) -> bytes:
+        """Return the JSON of a row: of an object's newest version, or of one not yet compacted.
+
+        Raises: StorageError when there is no such row, or the disk fails.
+        """
+        with self._translated("read"):
+            row = self._db.execute(
+                "SELECT json FROM log WHERE revision = ?", (revision,)
+            ).fetchone()
+        if row is None:
+            raise StorageError(f"store {self._path}: revision {revision} is not there any more")
+        return bytes(row[0])
 
     def history(
         self, kind: str, namespace: str | None, after: int, upto: int

@@ -7,6 +7,7 @@ read copies nothing. ``Item`` wraps such bytes for one reader; the store itself 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,11 +26,37 @@ class Key(NamedTuple):
     name: str
 
 
-class Record(NamedTuple):
-    """One version of one object, as it stands in the log."""
+class Record:
+    """One version of one object, as it stands in the log.
 
-    revision: int
-    json: bytes
+    source: its JSON, or for a version that is only on disk who reads it, given the revision.
+    """
+
+    __slots__ = ("_source", "revision")
+
+    def __init__(self, revision: int, source: bytes | Callable[[int], bytes]) -> None:
+        self.revision = revision
+        self._source = source
+
+    @property
+    def json(self) -> bytes:
+        """The object as it is sent to clients; read anew each time when it is only on disk.
+
+        Raises: StorageError when it must be read and cannot be.
+        """
+        source = self._source
+        return source if isinstance(source, bytes) else source(self.revision)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Record):
+            return NotImplemented
+        return (self.revision, self.json) == (other.revision, other.json)
+
+    def __hash__(self) -> int:
+        return hash(self.revision)
+
+    def __repr__(self) -> str:
+        return f"Record({self.revision}, {self.json!r})"
 
 
 class Item:

@@ -15,8 +15,8 @@ disk that fails while syncing ends all writing until a restart: what is on it is
 **Group commit.** Writes queued in one turn of the event loop go into one batch of the log; batches
 appended while the disk syncs share the next sync.
 
-Memory: the JSON of each object as bytes, once. Older versions are read from disk when a watch or a
-list asks for them.
+Memory: the JSON of each object as bytes, once; of kinds that are many and seldom read (``on_disk``:
+events) only the revision. Those, and older versions, are read from disk when somebody asks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -40,6 +40,9 @@ from netlab.store.watch import QUEUE_LENGTH, Watcher
 HISTORY = 10_000
 """Revisions kept for watches and paged lists: some minutes of a busy lab, a few MB on disk."""
 
+
+ON_DISK = frozenset({"events"})
+"""Five for each pod's life, kept for an hour, and read only when somebody wants to see them."""
 
 COMPACT_EVERY = 256
 """Revisions between compactions: each then takes about 2 ms."""
@@ -72,8 +75,12 @@ class Store:
     derive it anew.
     """
 
-    def __init__(self, path: Path, *, history: int, queue_length: int) -> None:
+    def __init__(
+        self, path: Path, *, history: int, queue_length: int, on_disk: Collection[str]
+    ) -> None:
         self._log = Log(path)
+        self._on_disk = frozenset(on_disk)
+        self._read_json = self._log.json_of
         self._reader = Log(path, second=True)
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="netlab-store-reader")
         self._queue_length = queue_length
@@ -90,7 +97,7 @@ class Store:
         self._horizon = self._log.compacted
         self._revision = self._assigned = self._opened_at = self._log.newest_revision()
         for key, record in self._log.current():
-            self._place(key, record)
+            self._place(key, record.revision, record.json)
         self.epoch = 0
         self._syncer = Syncer(path, self._synced)
 
@@ -273,7 +280,7 @@ class Store:
         if row.deleted:
             self._remove(key)
         else:
-            self._place(key, Record(row.revision, row.json))
+            self._place(key, row.revision, row.json)
         self._revision = row.revision
         self._changed[key.kind] = row.revision
         if self._pending.get(key) is write:
@@ -290,7 +297,8 @@ class Store:
             for watcher in tuple(watchers):
                 watcher.offer(event)
 
-    def _place(self, key: Key, record: Record) -> None:
+    def _place(self, key: Key, revision: int, json: bytes) -> None:
+        record = Record(revision, self._read_json if key.kind in self._on_disk else json)
         self._state.setdefault(key.kind, {}).setdefault(key.namespace, {})[key.name] = record
 
     def _remove(self, key: Key) -> None:
@@ -371,16 +379,21 @@ def _event_of(change: Change) -> Event:
 
 @asynccontextmanager
 async def open_store(
-    path: Path, *, history: int = HISTORY, queue_length: int = QUEUE_LENGTH
+    path: Path,
+    *,
+    history: int = HISTORY,
+    queue_length: int = QUEUE_LENGTH,
+    on_disk: Collection[str] = ON_DISK,
 ) -> AsyncIterator[Store]:
     """Open the store at ``path``, making it if need be, and close it at the end.
 
-    history: revisions kept. queue_length: events that may wait for one watcher.
+    history: revisions kept. queue_length: events that may wait for one watcher. on_disk: kinds of
+    which nothing but the revision is kept in memory.
 
     Raises: StorageError when the file is damaged, of another format, or in use.
     """
     with locked(path):
-        store = Store(path, history=history, queue_length=queue_length)
+        store = Store(path, history=history, queue_length=queue_length, on_disk=on_disk)
         store.start()
         try:
             yield store

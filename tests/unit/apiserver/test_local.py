@@ -178,6 +178,6 @@ async def test_events_go_after_an_hour(lab: Any, client: Client):
                 "lastTimestamp": told,
             },
         )
-    assert await expire_events(client, lab.clock.now() + timedelta(minutes=59)) == 0
-    assert await expire_events(client, lab.clock.now() + timedelta(minutes=60)) == 1
+    assert await expire_events(lab.store, client, lab.clock.now() + timedelta(minutes=59)) == 0
+    assert await expire_events(lab.store, client, lab.clock.now() + timedelta(minutes=60)) == 1
     assert await lab.names(EVENT) == ["new"]
