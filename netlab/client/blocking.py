@@ -80,7 +80,7 @@ class BlockingClient:
         if connection is None or not connection.keep:
             connection = self._connect()
         try:
-            response = self._exchange(connection, data, method)
+            response = connection.exchange(data, to_head=method == "HEAD")
         except (OSError, ConnectError) as error:
             # A kept connection may have been closed by the server while it was idle; nothing of
             # this request was answered, so a fresh connection may try once more.
@@ -88,7 +88,7 @@ class BlockingClient:
                 raise _connect_error(error, self.authority, self._url(path, query)) from error
             connection.close()
             connection = self._connect()
-            response = self._exchange(connection, data, method)
+            response = connection.exchange(data, to_head=method == "HEAD")
         self._connection = connection
         self._warn(response)
         return response
@@ -148,8 +148,8 @@ class BlockingClient:
         """
         connection = self._connect()
         head = self._head("GET", path, None, "*/*", {"Connection": "Upgrade", **headers}, raw=query)
-        response = self._exchange(connection, (head + "\r\n").encode(), "GET")
-        left = b"" if response.status != 101 else connection.take_buffer()
+        response = connection.exchange((head + "\r\n").encode())
+        left = b"" if response.status != 101 else response.beyond
         return response, connection.sock, left
 
     def limit_waits(self, timeout_s: float | None) -> None:
@@ -187,27 +187,6 @@ class BlockingClient:
         lines += [f"{name}: {value}" for name, value in merged.items()]
         lines += [f"Impersonate-Group: {group}" for group in self.access.as_groups]
         return "\r\n".join(lines) + "\r\n"
-
-    def _exchange(self, connection: Connection, data: bytes, method: str) -> Response:
-        connection.sock.sendall(data)
-        while True:
-            status_line = connection.read_line()
-            if not status_line:
-                raise ConnectError("EOF")
-            parts = status_line.split(None, 2)
-            if len(parts) < 2 or not parts[0].startswith(b"HTTP/") or not parts[1].isdigit():
-                raise ConnectError(f"malformed HTTP response {status_line!r}")
-            headers: dict[str, str] = {}
-            while (line := connection.read_line()).strip():
-                name, _, value = line.decode("latin-1").partition(":")
-                key, value = name.strip().lower(), value.strip()
-                headers[key] = f"{headers[key]}\n{value}" if key in headers else value
-            status = int(parts[1])
-            if status >= 200 or status == 101:
-                break
-        connection.used = True
-        has_body = method != "HEAD" and status not in (101, 204, 304)
-        return Response(connection, status, headers, has_body=has_body)
 
     def _warn(self, response: Response) -> None:
         for value in response.headers.get("warning", "").split("\n"):

@@ -1,11 +1,12 @@
-"""HTTP/1.1 on a bare socket: connections, answers, chunks.
+"""Answers of an API server on a bare socket, for ``blocking``.
 
-The part of the wire format that an API server uses, for ``blocking``. Answers come piece by piece,
-so that logs and watches are shown as they happen.
+They come piece by piece, so that logs and watches are shown as they happen. How the bytes are read:
+``http1``.
 """
 
 from __future__ import annotations
 
+from netlab.client.http1 import Answer, MessageError
 from netlab.errors import HostError
 
 TYPE_CHECKING = False
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator, Mapping
 
-MAX_HEADER_BYTES = 65536
+READ_BYTES = 65536
 
 
 class ConnectError(HostError):
@@ -21,23 +22,24 @@ class ConnectError(HostError):
 
 
 class Response:
-    """An answer whose body is still on the wire. headers: names in lower case."""
+    """An answer whose body is still on the wire. headers: names in lower case; the values of one
+    that came several times stand in lines.
+    """
 
-    def __init__(
-        self, connection: Connection, status: int, headers: dict[str, str], *, has_body: bool
-    ) -> None:
-        self.status = status
-        self.headers = headers
+    def __init__(self, connection: Connection, answer: Answer) -> None:
+        head = answer.head
+        assert head is not None, "an answer begins with its head"
+        self.status = head.status
+        self.headers: dict[str, str] = {}
+        for name, value in head.fields:
+            key = name.lower()
+            before = self.headers.get(key)
+            self.headers[key] = value if before is None else f"{before}\n{value}"
         self._connection = connection
-        self._chunked = headers.get("transfer-encoding", "").lower() == "chunked"
-        length = headers.get("content-length")
-        self._length = int(length) if length and not self._chunked else None
-        self._done = not has_body
-        if headers.get("connection", "").lower() == "close" or (
-            has_body and not self._chunked and self._length is None
-        ):
+        self._answer = answer
+        if not answer.keeps_connection:
             connection.keep = False
-        if self._done:
+        if answer.done and self.status != 101:
             connection.finish()
 
     def read(self) -> bytes:
@@ -46,37 +48,14 @@ class Response:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body as it comes in; pieces are cut anywhere."""
-        if self._done:
-            return
-        if self._chunked:
-            yield from self._chunks()
-        elif self._length is None:
-            while piece := self._connection.read_some():
-                yield piece
-        else:
-            left = self._length
-            while left:
-                piece = self._connection.read_some(left)
-                if not piece:
-                    raise ConnectError("the server closed the connection within an answer")
-                left -= len(piece)
-                yield piece
-        self._done = True
-        self._connection.finish()
-
-    def _chunks(self) -> Iterator[bytes]:
-        connection = self._connection
+        answer = self._answer
         while True:
-            line = connection.read_line()
-            if not line:
-                raise ConnectError("unexpected EOF")
-            size = int(line.split(b";")[0], 16)
-            if size == 0:
-                while connection.read_line() not in (b"\r\n", b""):
-                    pass
-                return
-            yield connection.read_exactly(size)
-            connection.read_line()
+            if piece := answer.take():
+                yield piece
+            if answer.done:
+                break
+            self._connection.feed(answer)
+        self._connection.finish()
 
     def lines(self) -> Iterator[bytes]:
         """Yield the body line by line, with its line ends, each as soon as it is complete."""
@@ -89,59 +68,50 @@ class Response:
         if pending:
             yield pending
 
+    @property
+    def beyond(self) -> bytes:
+        """What was read beyond the answer, as after a protocol switch."""
+        return self._answer.rest
+
     def close(self) -> None:
         """Give up on the rest of the body; the connection is closed."""
-        self._done = True
         self._connection.close()
 
 
 class Connection:
-    """A socket with a read buffer."""
+    """A socket that answers come from, one after the other."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.keep = True
         self.used = False
-        self._buffer = b""
 
-    def read_some(self, limit: int = 65536) -> bytes:
-        if self._buffer:
-            piece, self._buffer = self._buffer[:limit], self._buffer[limit:]
-            return piece
-        return self.sock.recv(limit)
+    def exchange(self, request: bytes, *, to_head: bool = False) -> Response:
+        """Send a request and return its answer when its head is there.
 
-    def read_line(self) -> bytes:
-        while b"\n" not in self._buffer:
-            piece = self.sock.recv(65536)
-            if not piece:
-                line, self._buffer = self._buffer, b""
-                return line
-            self._buffer += piece
-            if len(self._buffer) > MAX_HEADER_BYTES and b"\n" not in self._buffer:
-                raise ConnectError("the server sent a line that is too long")
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line + b"\n"
+        Raises: ConnectError, OSError.
+        """
+        self.sock.sendall(request)
+        answer = Answer(to_head=to_head)
+        while answer.head is None:
+            self.feed(answer)
+        self.used = True
+        return Response(self, answer)
 
-    def read_exactly(self, size: int) -> bytes:
-        pieces: list[bytes] = []
-        while size:
-            piece = self.read_some(size)
-            if not piece:
-                raise ConnectError("unexpected EOF")
-            pieces.append(piece)
-            size -= len(piece)
-        return b"".join(pieces)
-
-    def take_buffer(self) -> bytes:
-        """Return bytes that were read beyond an answer, as after a protocol switch."""
-        left, self._buffer = self._buffer, b""
-        return left
+    def feed(self, answer: Answer) -> None:
+        """Read some more of the answer."""
+        try:
+            answer.feed(self.sock.recv(READ_BYTES))
+        except MessageError as error:
+            raise ConnectError(str(error)) from error
 
     def finish(self) -> None:
+        """Close the connection unless it may be used again."""
         if not self.keep:
             self.close()
 
     def close(self) -> None:
+        """Close the connection."""
         self.keep = False
         self.sock.close()
 

@@ -1,8 +1,8 @@
 """List and watch over HTTPS, small: what the DNS pod needs of an API client, and no more.
 
 The pod's start is on the way to a ready cluster, and importing an HTTP library takes longer than
-everything else the server does until it answers. So this speaks HTTP/1.1 on asyncio's streams: one
-connection per request, chunked bodies, JSON lines of a watch.
+everything else the server does until it answers. So this speaks HTTP/1.1 (``client.http1``) on
+asyncio's streams: one connection per request, JSON lines of a watch.
 
 The credentials are the pod's: token and certificate authority in
 /var/run/secrets/kubernetes.io/serviceaccount; the token is read anew for each request, because the
@@ -25,6 +25,7 @@ import msgspec
 
 from netlab.api.kinds import Kind
 from netlab.client.answers import parse_event, parse_page, split_lines
+from netlab.client.http1 import Answer, Head, MessageError
 from netlab.client.interface import JsonList, WatchEvent
 from netlab.errors import ApiError, HostError
 
@@ -36,7 +37,7 @@ ANSWER_TIMEOUT_S = 10.0
 LIST_TIMEOUT_S = 30.0
 WATCH_IDLE_S = 600.0
 """A watch without any event for so long is made anew: the connection may be dead."""
-MAX_LINE_BYTES = 16 << 20
+READ_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class ApiReader:
         token = address.token_file.read_text().strip()
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(
-                address.host, address.port, ssl=self._tls, limit=MAX_LINE_BYTES
+                address.host, address.port, ssl=self._tls, limit=READ_BYTES
             )
         try:
             writer.write(
@@ -120,15 +121,13 @@ class ApiReader:
                 f"Authorization: Bearer {token}\r\nConnection: close\r\n\r\n".encode()
             )
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                status, headers = await _read_head(reader)
-            body = _body(reader, headers)
-            if status != 200:
-                raise _failure(status, b"".join([piece async for piece in body]))
+                head, answer = await _read_head(reader)
+            body = _body(reader, answer)
+            if head.status != 200:
+                raise _failure(head.status, b"".join([piece async for piece in body]))
             yield body
-        except asyncio.IncompleteReadError as error:
-            raise ConnectionError("the API server closed the connection") from error
-        except (asyncio.LimitOverrunError, ValueError) as error:
-            raise ConnectionError(f"the API server's answer makes no sense: {error}") from error
+        except MessageError as error:
+            raise ConnectionError(f"the API server's answer ends: {error}") from error
         finally:
             writer.close()
 
@@ -139,37 +138,22 @@ def _path(kind: Kind[Any], namespace: str | None, label_selector: str, field_sel
     return kind.path(namespace) + (f"?{query}" if query else "")
 
 
-async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
-    lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    try:
-        status = int(lines[0].split()[1])
-    except (IndexError, ValueError) as error:
-        raise ConnectionError(f"no HTTP answer: {lines[0]!r}") from error
-    pairs = (line.partition(":") for line in lines[1:] if line)
-    return status, {name.strip().lower(): value.strip() for name, _, value in pairs}
+async def _read_head(reader: asyncio.StreamReader) -> tuple[Head, Answer]:
+    answer = Answer()
+    while answer.head is None:
+        answer.feed(await reader.read(READ_BYTES))
+    return answer.head, answer
 
 
-async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
-    if headers.get("transfer-encoding", "").lower() == "chunked":
-        while True:
-            async with asyncio.timeout(WATCH_IDLE_S):
-                size = int((await reader.readuntil(b"\r\n")).split(b";")[0], 16)
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                piece = await reader.readexactly(size + 2)
-            if size == 0:
-                return
-            yield piece[:-2]
-    elif "content-length" in headers:
-        async with asyncio.timeout(LIST_TIMEOUT_S):
-            whole = await reader.readexactly(int(headers["content-length"]))
-        yield whole
-    else:
-        while True:
-            async with asyncio.timeout(WATCH_IDLE_S):
-                piece = await reader.read(1 << 16)
-            if not piece:
-                return
+async def _body(reader: asyncio.StreamReader, answer: Answer) -> AsyncIterator[bytes]:
+    while True:
+        if piece := answer.take():
             yield piece
+        if answer.done:
+            return
+        async with asyncio.timeout(WATCH_IDLE_S):
+            data = await reader.read(READ_BYTES)
+        answer.feed(data)
 
 
 def _failure(status: int, body: bytes) -> ApiError:

@@ -1,8 +1,8 @@
 """Speaks HTTP/1.1 to a server in the lab, over a connection that a node has made.
 
 A client of exactly one request per connection, for the proxy: headers go through as they came, so
-nothing is decoded, followed or added behind the caller's back. The body ends as RFC 9112 section
-6.3 says: by length, in chunks, or with the connection.
+nothing is decoded, followed or added behind the caller's back. How answers are read:
+``client.http1``.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from netlab.api.streams import ByteStream
+from netlab.client.http1 import Answer, MessageError
 
 READ_BYTES = 256 * 1024
-LONGEST_LINE_BYTES = 64 * 1024
-MOST_HEADERS = 256
 ANSWER_TIMEOUT_S = 600.0
 """For the first byte of an answer; a page that takes longer is taken for lost."""
 
@@ -29,12 +28,13 @@ class BackendError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BackendResponse:
-    """The head of an answer."""
+    """The head of an answer. head: its bytes; answer: what is to come, and what came beyond it."""
 
     code: int
     reason: str
     headers: CIMultiDictProxy[str]
     head: bytes
+    answer: Answer
 
 
 async def start_tls(stream: ByteStream, host: str) -> None:
@@ -80,43 +80,20 @@ async def read_response(stream: ByteStream) -> BackendResponse:
 
     Raises: BackendError.
     """
+    answer = Answer()
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            while True:
-                response = await _read_head(stream.reader)
-                if response.code >= 200 or response.code == 101:
-                    return response
+            while answer.head is None:
+                answer.feed(await stream.reader.read(READ_BYTES))
     except TimeoutError as error:
         raise BackendError("net/http: timeout awaiting response headers") from error
-    except asyncio.IncompleteReadError as error:
-        raise BackendError("unexpected EOF" if error.partial else "EOF") from error
-    except (asyncio.LimitOverrunError, ValueError) as error:
-        raise BackendError("net/http: server response headers exceeded the limit") from error
+    except MessageError as error:
+        raise BackendError(str(error)) from error
     except OSError as error:
         raise BackendError(f"read tcp: {(error.strerror or 'i/o error').lower()}") from error
-
-
-async def _read_head(reader: asyncio.StreamReader) -> BackendResponse:
-    first = await reader.readuntil(b"\n")
-    words = first.decode("latin-1").rstrip("\r\n").split(" ", 2)
-    if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
-        shown = first.decode("latin-1").rstrip("\r\n")[:64]
-        raise BackendError(
-            f'net/http: HTTP/1.x transport connection broken: malformed HTTP response "{shown}"'
-        )
-    head = [first]
-    headers: CIMultiDict[str] = CIMultiDict()
-    while (line := await reader.readuntil(b"\n")).strip():
-        head.append(line)
-        name, colon, value = line.decode("utf-8", "surrogateescape").partition(":")
-        if not colon or len(head) > MOST_HEADERS:
-            raise BackendError(
-                "net/http: HTTP/1.x transport connection broken: malformed MIME header"
-            )
-        headers.add(name.strip(), value.strip())
-    head.append(line)
-    reason = words[2] if len(words) > 2 else ""
-    return BackendResponse(int(words[1]), reason, CIMultiDictProxy(headers), b"".join(head))
+    head = answer.head
+    headers = CIMultiDictProxy(CIMultiDict(head.fields))
+    return BackendResponse(head.status, head.reason, headers, head.raw, answer)
 
 
 def has_body(method: str, response: BackendResponse) -> bool:
@@ -126,38 +103,13 @@ def has_body(method: str, response: BackendResponse) -> bool:
 
 async def read_body(stream: ByteStream, response: BackendResponse) -> AsyncIterator[bytes]:
     """Yield the body. Raises: BackendError when it is cut off."""
-    reader = stream.reader
+    answer = response.answer
     try:
-        if "chunked" in response.headers.get("Transfer-Encoding", "").lower():
-            async for piece in _read_chunks(reader):
+        while True:
+            if piece := answer.take():
                 yield piece
-        elif "Content-Length" in response.headers:
-            async for piece in _read_exactly(reader, int(response.headers["Content-Length"])):
-                yield piece
-        else:
-            while piece := await reader.read(READ_BYTES):
-                yield piece
-    except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            if answer.done:
+                return
+            answer.feed(await stream.reader.read(READ_BYTES))
+    except (OSError, MessageError) as error:
         raise BackendError("unexpected EOF") from error
-
-
-async def _read_chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    while True:
-        line = await reader.readuntil(b"\n")
-        size = int(line.partition(b";")[0].strip(), 16)
-        if size <= 0:
-            break
-        async for piece in _read_exactly(reader, size):
-            yield piece
-        await reader.readuntil(b"\n")
-    while (await reader.readuntil(b"\n")).strip():
-        pass  # trailers say nothing that a browser reads
-
-
-async def _read_exactly(reader: asyncio.StreamReader, size: int) -> AsyncIterator[bytes]:
-    while size:
-        piece = await reader.read(min(size, READ_BYTES))
-        if not piece:
-            raise asyncio.IncompleteReadError(b"", size)
-        size -= len(piece)
-        yield piece

@@ -324,7 +324,7 @@ class _Passage:
 
     async def _tunnel(self, stream: ByteStream, response: BackendResponse) -> Answer:
         taken = take_connection(self._request)
-        await taken.write(response.head)
+        await taken.write(response.head + response.answer.rest)
         inward = asyncio.ensure_future(_copy_in(taken, stream))
         outward = asyncio.ensure_future(_copy_out(stream, taken))
         try:

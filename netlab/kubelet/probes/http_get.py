@@ -17,9 +17,9 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from netlab.client.http1 import MessageError
 from netlab.kubelet.probes.dialing import DialError, cause, dial_tcp
 from netlab.kubelet.probes.http_message import (
-    MessageError,
     Request,
     Response,
     follow,
@@ -94,8 +94,6 @@ async def _exchange(netns: Path | None, request: Request) -> Response:
             await writer.drain()
             return await read_response(reader)
     except (DialError, MessageError) as error:
-        raise HttpError(f'Get "{request.url}": {error}') from error
-    except EOFError as error:
         raise HttpError(f'Get "{request.url}": {error}') from error
     except ssl.SSLError as error:
         plain = error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")

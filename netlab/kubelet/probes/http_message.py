@@ -1,10 +1,9 @@
 """The bytes of one HTTP request and its answer, as the kubelet's probes and hooks exchange them.
 
 Mirrors ``pkg/probe/http/request.go`` for the request: which headers go out when the manifest
-names none. Only what a probe needs of RFC 9112: one GET per connection, answers with a length,
-in chunks, or up to the end of the connection.
+names none. One GET per connection; how its answer is read: ``client.http1``.
 
-Left out: HTTP/2, proxies, compression, trailers.
+Left out: HTTP/2, proxies, compression.
 """
 
 from __future__ import annotations
@@ -16,19 +15,14 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from netlab.api.containers import HttpGetAction, HttpHeader
 from netlab.api.release import KUBERNETES_MINOR
+from netlab.client.http1 import Answer, MessageError
 from netlab.kubelet.probes.dialing import join_host_port
 
 MAX_BODY_BYTES = 10 * 1024
-# a server that never ends its headers must not fill the node's memory
-MAX_HEADERS = 256
-MAX_INTERIM_ANSWERS = 5
+READ_BYTES = 16 * 1024
 DEFAULT_PORTS = {"http": 80, "https": 443}
 # what may stand unescaped in a path or query besides letters and digits; RFC 3986
 SAFE = "%/:?#[]@!$&'()*+,;=-._~"
-
-
-class MessageError(Exception):
-    """The other side does not speak HTTP; the text is Go's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +79,6 @@ class Response:
 
 class ByteReader(Protocol):
     """The part of asyncio.StreamReader that is used."""
-
-    async def readline(self) -> bytes: ...
 
     async def read(self, n: int = -1) -> bytes: ...
 
@@ -153,96 +145,19 @@ def _with_query(path: str, parts: SplitResult) -> str:
 
 
 async def read_response(reader: ByteReader) -> Response:
-    """Return the answer; those before the final one are passed over.
+    """Return the answer, and of its body as much as is looked at.
 
-    Raises: MessageError; EOFError when the connection ends before the headers do;
-    ConnectionError.
+    Raises: MessageError; ConnectionError.
     """
-    for _ in range(MAX_INTERIM_ANSWERS + 1):
-        status = _status(await _line(reader))
-        headers = await _headers(reader)
-        if status >= 200 or status == 101:
-            body = await _body(reader, status, headers)
-            return Response(status, headers.get("location", ""), body)
-    raise MessageError("net/http: too many 1xx informational responses")
-
-
-async def _line(reader: ByteReader) -> bytes:
-    try:
-        line = await reader.readline()
-    except ValueError as error:  # longer than the reader's limit
-        raise MessageError("net/http: server response headers exceeded limit") from error
-    if not line.endswith(b"\n"):
-        raise EOFError("EOF")
-    return line.rstrip(b"\r\n")
-
-
-def _status(line: bytes) -> int:
-    version, _, rest = line.partition(b" ")
-    code = rest[:3]
-    if not version.startswith(b"HTTP/") or len(code) != 3 or not code.isdigit():
-        shown = line.decode("latin-1").encode("unicode_escape").decode().replace('"', '\\"')
-        raise MessageError(
-            f'net/http: HTTP/1.x transport connection broken: malformed HTTP response "{shown}"'
-        )
-    return int(code)
-
-
-async def _headers(reader: ByteReader) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for _ in range(MAX_HEADERS):
-        line = await _line(reader)
-        if not line:
-            return headers
-        name, colon, value = line.decode("latin-1").partition(":")
-        if not colon:
-            raise MessageError(
-                "net/http: HTTP/1.x transport connection broken: malformed MIME header line: "
-                + name
-            )
-        headers.setdefault(name.strip().lower(), value.strip())
-    raise MessageError("net/http: server response headers exceeded limit")
-
-
-async def _body(reader: ByteReader, status: int, headers: dict[str, str]) -> bytes:
-    if status in (101, 204, 304):
-        return b""
-    if headers.get("transfer-encoding", "").lower().endswith("chunked"):
-        return await _chunks(reader)
-    length = headers.get("content-length", "")
-    if length and not (length.isascii() and length.isdecimal()):
-        raise MessageError(
-            f'net/http: HTTP/1.x transport connection broken: bad Content-Length "{length}"'
-        )
-    return await _exactly(reader, int(length) if length else None)
-
-
-async def _exactly(reader: ByteReader, length: int | None) -> bytes:
-    """Return the body, cut at the limit; a connection that ends early is an EOFError."""
-    wanted = MAX_BODY_BYTES if length is None else min(length, MAX_BODY_BYTES)
-    body = bytearray()
-    while len(body) < wanted:
-        piece = await reader.read(wanted - len(body))
-        if not piece:
-            if length is not None:
-                raise EOFError("unexpected EOF")
-            break
-        body += piece
-    return bytes(body)
-
-
-async def _chunks(reader: ByteReader) -> bytes:
-    body = bytearray()
-    while len(body) < MAX_BODY_BYTES:
-        size_text = (await _line(reader)).partition(b";")[0].strip()
-        try:
-            size = int(size_text, 16)
-        except ValueError as error:
-            raise MessageError("invalid byte in chunk length") from error
-        if size == 0:
-            break
-        body += await _exactly(reader, size)
-        if size > MAX_BODY_BYTES:
-            break
-        await _line(reader)
-    return bytes(body[:MAX_BODY_BYTES])
+    answer, body = Answer(), bytearray()
+    while not answer.done and len(body) < MAX_BODY_BYTES:
+        data = await reader.read(READ_BYTES)
+        if not data and answer.head is None:
+            raise MessageError("EOF")
+        answer.feed(data)
+        body += answer.take()
+    head = answer.head
+    assert head is not None, "an answer without a head is an error"
+    # a location is bytes until it is escaped
+    location = head.get("location").encode("utf-8", "surrogateescape").decode("latin-1")
+    return Response(head.status, location, bytes(body[:MAX_BODY_BYTES]))
