@@ -15,6 +15,7 @@ from netlab.clock import SystemClock
 from netlab.errors import ImageError, NetlabError, UsageError
 from netlab.kubectl.failures import CombinedError
 from netlab.runtime.builtin import BuiltInImages
+from netlab.runtime.dockerfile.building import BuildRequest, build_dockerfile
 from netlab.runtime.image_store.archives import load_archive
 from netlab.runtime.image_store.recipes import build_image
 from netlab.runtime.image_store.records import StoredImage
@@ -146,9 +147,37 @@ def _forget(own: BuiltInImages, reference: ImageReference) -> None:
 @click.command("build")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--name", default="", help="Name of the image, instead of the recipe's.")
+@click.option("--tag", "-t", "tags", multiple=True, help="Name for what a Dockerfile builds.")
+@click.option(
+    "--file", "-f", type=click.Path(path_type=Path), help="The Dockerfile, if not FOLDER's own."
+)
+@click.option("--build-arg", "arguments", multiple=True, help="NAME=VALUE for an ARG.")
 @click.pass_obj
-def build(store: ImageStore, folder: Path, name: str) -> None:
-    """Build an image from a folder with an image.toml; docs/images.md explains its fields."""
+def build(
+    store: ImageStore,
+    folder: Path,
+    name: str,
+    tags: Sequence[str],
+    file: Path | None,
+    arguments: Sequence[str],
+) -> None:
+    """Build an image from a folder with a Dockerfile, or with a recipe (image.toml).
+
+    docs/images.md tells which of a Dockerfile's instructions there are.
+    """
+    if file is not None or (folder / "Dockerfile").exists() or tags:
+        given = [word.partition("=") for word in arguments]
+        if wrong := [word for word, equals, _ in given if not equals]:
+            raise UsageError(f"--build-arg {wrong[0]}: want NAME=VALUE")
+        request = BuildRequest(
+            folder,
+            file or folder / "Dockerfile",
+            [*tags, *([name] if name else [])],
+            {word: value for word, _, value in given},
+        )
+        made = build_dockerfile(store, request, clock=SystemClock(), progress=_tell_progress)
+        _say("Built", [asyncio.run(made)])
+        return
     built = build_image(store, folder, name=name, clock=SystemClock(), progress=_tell_progress)
     _say("Built", asyncio.run(built))
 
@@ -168,7 +197,7 @@ def prune(store: ImageStore, force: bool) -> None:
 
 def _say(done: str, images: Sequence[StoredImage]) -> None:
     for image in images:
-        names = ", ".join(image.names or image.digests)
+        names = ", ".join(image.names or image.digests) or image.id
         click.echo(f"{done} {names} ({image.hex[:12]}, {human_size(image.size_bytes)})")
 
 

@@ -26,7 +26,7 @@ from netlab.runtime.image_store.recipes import unpack_recipe
 from netlab.runtime.image_store.records import StoredImage
 from netlab.runtime.image_store.registry import RegistryRules, pull_from_registry
 from netlab.runtime.image_store.store import IMAGES_ROOT, ImageStore
-from netlab.runtime.recipe import UnpackedImage
+from netlab.runtime.recipe import ImageConfig, StackedFolder, UnpackedImage
 from netlab.runtime.reference import ImageReference, parse_reference
 
 # as containerd downloads at the same time
@@ -78,7 +78,27 @@ class Images:
         if stored.recipe:
             return unpack_recipe(self._store, stored, self._layers_dir)
         config = self._store.config(stored).process
+        if stored.base:
+            return self._on_base(stored, config)
         return UnpackedImage(id=stored.id, config=config, layers=(self._store.rootfs(stored),))
+
+    def _on_base(self, stored: StoredImage, config: ImageConfig) -> UnpackedImage:
+        """Return an image that was built on one of netlab's own."""
+        base = self._built_in.unpack(parse_reference(stored.base))
+        if base is None:
+            raise ImageError(f"image {stored.id}: its base {stored.base} is not here any more")
+        own = self._store.rootfs(stored)
+        return UnpackedImage(
+            id=stored.id,
+            config=config,
+            layers=(own, *base.layers),
+            binds=base.binds,
+            hidden=base.hidden,
+            stacked=[
+                StackedFolder(folder.target, [*_folder_in(own, folder.target), *folder.lower])
+                for folder in base.stacked
+            ],
+        )
 
     def present(self) -> list[ImageInfo]:
         """Return every image that is known here, those of the store first."""
@@ -169,6 +189,11 @@ class Images:
         lock = self._locks.setdefault(str(reference), asyncio.Lock())
         async with lock, self._slots:
             yield
+
+
+def _folder_in(layer: Path, target: str) -> list[Path]:
+    folder = layer / target.lstrip("/")
+    return [folder] if folder.is_dir() and not folder.is_symlink() else []
 
 
 def _info(image: StoredImage) -> ImageInfo:

@@ -34,7 +34,8 @@ class StoredImage(msgspec.Struct, frozen=True, kw_only=True):
     id: digest of its config. names: complete, with tag; an image whose names all went to newer
     ones has none. digests: ``repository@sha256:…`` under which registries know it. manifest and
     blobs: digests of its content; a recipe has none. recipe: its folder below ``recipes``, "" for
-    an OCI image; recipe_name: what it is called there. size_bytes: of its files, unpacked.
+    an OCI image; recipe_name: what it is called there. base: netlab's own image that its files lie
+    on, "" where they are all there are. size_bytes: of its files, unpacked.
     """
 
     id: str
@@ -47,6 +48,7 @@ class StoredImage(msgspec.Struct, frozen=True, kw_only=True):
     blobs: tuple[str, ...] = ()
     recipe: str = ""
     recipe_name: str = ""
+    base: str = ""
     user: str = ""
     description: str = ""
 
