@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 import netlab
 from netlab.errors import HostError, ImageError
 from netlab.runtime.busybox import DEFAULT_FOLDER as BUSYBOX_FOLDER
@@ -290,13 +292,22 @@ def _load(path: Path) -> list[_BuiltIn]:
                 contents=contents,
                 files=files,
                 repositories={
-                    parse_reference(name).repository: recipe.tags_of(name) for name in recipe.names
+                    parse_reference(name).repository: _tags_of(recipe, name)
+                    for name in recipe.names
                 },
                 size_bytes=sum(len(content) for content in contents.values()),
                 digest=recipe_digest(variant, contents),
             )
         )
     return images
+
+
+def _tags_of(recipe: Recipe, name: str) -> StandsFor:
+    """Return which tags a recipe has of a name; netlab's own images have its version, too."""
+    tags = recipe.tags_of(name)
+    if not name.startswith("netlab/"):
+        return tags
+    return msgspec.structs.replace(tags, words=(*tags.words, netlab.__version__))
 
 
 def _source(recipe_path: Path, name: str) -> tuple[Path, int]:

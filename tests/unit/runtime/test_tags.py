@@ -2,6 +2,7 @@
 
 import pytest
 
+import netlab
 from netlab.runtime.builtin import BuiltInImages, default_images_dir
 from netlab.runtime.reference import parse_reference
 from netlab.runtime.tags import StandsFor
@@ -132,6 +133,10 @@ def test_tags_of_real_versions(built_in, name):
 @pytest.mark.parametrize("name", NEVER_MADE)
 def test_tags_that_nobody_made(built_in, name):
     assert built_in.find(parse_reference(name)) is None
+
+
+def test_the_image_of_the_clusters_dns_server_is_there(built_in):
+    assert built_in.find(parse_reference(f"netlab/dns:{netlab.__version__}")) is not None
 
 
 SUMMARIES = {
