@@ -223,7 +223,7 @@ def _entries(container_id: str, mapping: PortMapping) -> list[Rule]:
 def _port_rules(address: IPv4Interface, port: HostPort) -> list[Rule]:
     protocol = port.protocol.lower()
     matches: tuple[Match, ...] = (Port(protocol, port.host_port),)
-    destination = None if port.host_ip is None else Net(IPv4Network(port.host_ip))
+    destination = None if port.host_ip is None else Net(port.host_ip)
     marks = [
         Rule(
             source=Net(source),

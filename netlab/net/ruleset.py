@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Network, IPv6Network
 from typing import TypeAlias
 
 import msgspec
@@ -50,14 +51,27 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
 
 
 class Net(msgspec.Struct, frozen=True, gc=False):
-    """A source or destination range, or everything but it."""
+    """A source or destination range, or everything but it.
 
-    network: Network
+    network: one address stands for itself; thousands of rules name one, and its range would take
+    six times the memory.
+    """
+
+    network: Network | Address
     inverted: bool = False
+
+    def __contains__(self, address: Address) -> bool:
+        """True when the address is one that the rule is for."""
+        if isinstance(self.network, IPv4Network | IPv6Network):
+            return (address in self.network) != self.inverted
+        return (address == self.network) != self.inverted
 
     def spell(self, flag: str) -> str:
         """Return ``-s 10.0.0.0/8`` or ``! -s 10.0.0.0/8``."""
-        return f"{'! ' if self.inverted else ''}{flag} {self.network}"
+        text = str(self.network)
+        if "/" not in text:
+            text = f"{text}/{self.network.max_prefixlen}"
+        return f"{'! ' if self.inverted else ''}{flag} {text}"
 
 
 class Comment(msgspec.Struct, frozen=True, gc=False):

@@ -33,7 +33,6 @@ from netlab.net.ruleset import (
     Masquerade,
     Match,
     Multiport,
-    Net,
     Port,
     Reject,
     Rule,
@@ -212,9 +211,9 @@ class _Walker:
             return False
         if rule.out_link is not None and rule.out_link != packet.out_link:
             return False
-        if not _in_net(packet.source, rule.source):
+        if rule.source is not None and packet.source not in rule.source:
             return False
-        if not _in_net(packet.destination, rule.destination):
+        if rule.destination is not None and packet.destination not in rule.destination:
             return False
         return all(self._match(match, rule) for match in rule.matches)
 
@@ -306,7 +305,3 @@ def _loop_back(walker: _Walker) -> Walk:
     if outcome != "ACCEPT":
         return walker.end(outcome)
     return walker.end(walker.hook("INPUT", translated=True))
-
-
-def _in_net(address: Address, net: Net | None) -> bool:
-    return net is None or (address in net.network) != net.inverted

@@ -76,14 +76,21 @@ class PortRules(msgspec.Struct, frozen=True, gc=False):
     chains: tuple[Chain, ...]
 
 
+# rules are kept for as long as the Service lives: what thousands of them have in common exists once
 @cache
-def _probability(endpoints: int) -> Statistic:
+def _dice(endpoints: int) -> tuple[Match, ...]:
     # kube-proxy hands iptables ten digits
-    return Statistic(float(f"{1.0 / endpoints:.10f}"))
+    return (Statistic(float(f"{1.0 / endpoints:.10f}")),) if endpoints > 1 else ()
 
 
-def _host(address: IPv4Address) -> Net:
-    return Net(IPv4Network((int(address), 32)))
+@cache
+def _speaks(protocol: str) -> tuple[Match, ...]:
+    return (Port(protocol),)
+
+
+@cache
+def _range(network: IPv4Network, *, inverted: bool = False) -> Net:
+    return Net(network, inverted)
 
 
 def render_port(port: PortSpec, choice: Choice, node: NodeView) -> PortRules:
@@ -103,7 +110,7 @@ class _PortRenderer:
         self.local_chain = f"KUBE-SVL-{digest}"
         self.external_chain = f"KUBE-EXT-{digest}"
         self.firewall_chain = f"KUBE-FW-{digest}"
-        self.protocol = Port(port.protocol)
+        self.cluster_ip = Net(port.cluster_ip)
         self.to_port = Port(port.protocol, port.port)
         self.internal_chain = self.local_chain if port.internal_local else self.cluster_chain
         self.internal_open = bool(choice.local) if port.internal_local else choice.usable
@@ -114,9 +121,17 @@ class _PortRenderer:
             for one in choice.reachable
         }
         self.uses_firewall = choice.usable and bool(port.balancer_ips and port.source_ranges)
+        self._origins: dict[tuple[str, str], Origin] = {}
+        self._matches: dict[str, tuple[Match, ...]] = {}
 
     def origin(self, reason: str) -> Origin:
         return Origin("Service", self.port.namespace, self.port.service, reason)
+
+    def _to_port(self, comment: str) -> tuple[Match, ...]:
+        """A comment and the Service's port."""
+        if comment not in self._matches:
+            self._matches[comment] = (Comment(f"{self.port.text} {comment}"), self.to_port)
+        return self._matches[comment]
 
     def render(self) -> PortRules:
         shared = [
@@ -131,9 +146,9 @@ class _PortRenderer:
     def _capture(self, address: IPv4Address, comment: str, target: Target, reason: str) -> Rule:
         """A rule for packets to one of the Service's addresses and its port."""
         return Rule(
-            destination=_host(address),
+            destination=Net(address) if address != self.port.cluster_ip else self.cluster_ip,
             protocol=self.port.protocol,
-            matches=(Comment(f"{self.port.text} {comment}"), self.to_port),
+            matches=self._to_port(comment),
             target=target,
             origin=self.origin(reason),
         )
@@ -240,15 +255,15 @@ class _PortRenderer:
     def _masquerade(self) -> Rule:
         """Traffic that is not from pods must come back through this node to be translated back."""
         return Rule(
-            source=Net(self.node.pod_cidr, inverted=True),
-            destination=_host(self.port.cluster_ip),
+            source=_range(self.node.pod_cidr, inverted=True),
+            destination=self.cluster_ip,
             protocol=self.port.protocol,
-            matches=(Comment(f"{self.port.text} cluster IP"), self.to_port),
+            matches=self._to_port("cluster IP"),
             target=MASQUERADE,
             origin=self.origin("not from a pod: masquerade"),
         )
 
-    def _noted(self, text: str, *matches: Match) -> tuple[Match, ...]:
+    def _noted(self, text: str, matches: tuple[Match, ...] = ()) -> tuple[Match, ...]:
         return matches if self.node.large else (Comment(text), *matches)
 
     def _balance(self, backends: tuple[Backend, ...]) -> Iterable[Rule]:
@@ -259,37 +274,42 @@ class _PortRenderer:
             for backend, chain in zip(backends, chains, strict=True):
                 recent = Recent(chain, "rcheck", port.affinity_s, reap=True)
                 yield Rule(
-                    matches=self._noted(f"{port.text} -> {backend.text}", recent),
+                    matches=self._noted(f"{port.text} -> {backend.text}", (recent,)),
                     target=Jump(chain),
                     origin=self._slice_origin(backend, "the client's endpoint of before"),
                 )
         for position, (backend, chain) in enumerate(zip(backends, chains, strict=True)):
-            left = len(backends) - position
-            dice = (_probability(left),) if left > 1 else ()
+            dice = _dice(len(backends) - position)
             yield Rule(
-                matches=self._noted(f"{port.text} -> {backend.text}", *dice),
+                matches=self._noted(f"{port.text} -> {backend.text}", dice),
                 target=Jump(chain),
                 origin=self._slice_origin(backend, "chosen endpoint"),
             )
 
     def _slice_origin(self, backend: Backend, reason: str) -> Origin:
-        return Origin("EndpointSlice", self.port.namespace, backend.slice, reason)
+        key = (backend.slice, reason)
+        if key not in self._origins:
+            origin = Origin("EndpointSlice", self.port.namespace, backend.slice, reason)
+            self._origins[key] = origin
+        return self._origins[key]
 
     def _endpoint_chain(self, backend: Backend) -> Chain:
         name = self.endpoint_chains[backend.text]
-        affinity = (Recent(name, "set"),) if self.port.affinity_s is not None else ()
+        speaks = _speaks(self.port.protocol)
+        if self.port.affinity_s is not None:
+            speaks = (Recent(name, "set"), *speaks)
         return Chain(
             name,
             (
                 Rule(
-                    source=_host(backend.address),
+                    source=Net(backend.address),
                     matches=self._noted(self.port.text),
                     target=MASQUERADE,
                     origin=self._slice_origin(backend, "from the endpoint to itself: masquerade"),
                 ),
                 Rule(
                     protocol=self.port.protocol,
-                    matches=self._noted(self.port.text, *affinity, self.protocol),
+                    matches=self._noted(self.port.text, speaks),
                     target=Dnat(backend.address, backend.port),
                     origin=self._slice_origin(backend, "endpoint"),
                 ),
@@ -309,7 +329,7 @@ class _PortRenderer:
             return
         cluster, local = Jump(self.cluster_chain), AddressType(source="LOCAL")
         yield Rule(
-            source=Net(self.node.pod_cidr),
+            source=_range(self.node.pod_cidr),
             matches=(Comment(f"pod traffic for {text} external destinations"),),
             target=cluster,
             origin=self.origin("from a pod: all endpoints"),
@@ -342,7 +362,7 @@ class _PortRenderer:
             # the node's own packets to it get
             for address in self.port.balancer_ips:
                 yield Rule(
-                    source=_host(address),
+                    source=Net(address),
                     matches=(comment,),
                     target=external,
                     origin=self.origin("from the node itself"),

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import msgspec
@@ -62,12 +63,15 @@ class Ownership(msgspec.Struct, frozen=True, kw_only=True):
     at_end: frozenset[ChainId] = frozenset()
 
 
+NO_RULES: Mapping[ChainId, Rules] = MappingProxyType({})
+
+
 class Part(msgspec.Struct, frozen=True):
     """What one object contributes: to common chains, own chains, entries in others' chains."""
 
-    common: Mapping[ChainId, Rules] = {}
-    own: Mapping[ChainId, Rules] = {}
-    guests: Mapping[ChainId, Rules] = {}
+    common: Mapping[ChainId, Rules] = NO_RULES
+    own: Mapping[ChainId, Rules] = NO_RULES
+    guests: Mapping[ChainId, Rules] = NO_RULES
 
 
 NOTHING = Part()
