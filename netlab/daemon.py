@@ -52,6 +52,7 @@ from netlab.lab.labs import config_path, host_ledger
 from netlab.lab.process import lock_path, take_lock
 from netlab.lab.progress import Progress
 from netlab.lab.readiness import system_question, wait_for_dns
+from netlab.lab.rules_tool import settle_tool, settled_tool
 from netlab.net import netns
 from netlab.net.host import NetworkHost
 from netlab.net.link_state import Wanted
@@ -117,9 +118,10 @@ class Daemon:
         """
         config = self._config
         with self._progress.step(f"Preparing node {config.node_name} ({config.node_ip})"):
+            tool = await settle_tool(self._ledger)
             pki, node_links = await asyncio.gather(
                 asyncio.to_thread(ensure_pki, config.state_dir / "pki", config, self._clock.now()),
-                prepare_node(config, self._ledger),
+                prepare_node(config, self._ledger, tool=tool),
             )
         started_s = time.monotonic()
         async with (
@@ -221,7 +223,9 @@ class Daemon:
         informers = SharedInformers.recording(
             _client(plane, "apiserver"), clock, component="netlab"
         )
-        host = NetworkHost(config.netns, record=self._record_sysctl)
+        host = NetworkHost(
+            config.netns, record=self._record_sysctl, tool=settled_tool(self._ledger) or "iptables"
+        )
         host.links.want("node", lambda: node_links)
         network = PodNetwork(
             host,

@@ -21,8 +21,10 @@ from netlab.client.kubeconfig import resolve
 from netlab.config import LabConfig
 from netlab.errors import NetlabError
 from netlab.lab.disk import disk_problem
+from netlab.lab.labs import host_ledger
 from netlab.lab.process import running_daemon
 from netlab.lab.readiness import dns_answers, system_question
+from netlab.lab.rules_tool import switched_since
 from netlab.net.links import Links, call_links
 
 TIMEOUT_S = 3
@@ -122,6 +124,7 @@ def _from_outside(config: LabConfig) -> Iterator[PartState]:
     yield from _guarded(
         "pod network", lambda: asyncio.run(call_links(config.netns, _bridge_problem(config)))
     )
+    yield from _guarded("rules", lambda: asyncio.run(switched_since(host_ledger(config))))
     yield from _guarded("dns", lambda: _dns_problem(config))
     yield from _guarded("disk", lambda: disk_problem(config.state_dir))
 

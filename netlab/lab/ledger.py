@@ -15,7 +15,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-What: TypeAlias = Literal["netns", "link", "route", "sysctl", "rules", "kubeconfig", "settings"]
+What: TypeAlias = Literal[
+    "netns", "link", "route", "sysctl", "rules", "iptables", "kubeconfig", "settings"
+]
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from netlab.lab.labs import host_ledger, one_at_a_time
 from netlab.lab.ledger import Ledger
 from netlab.lab.netns_mount import give_back_netns_folder
 from netlab.lab.process import lock_path, stop_daemon
+from netlab.lab.rules_tool import settled_tool
 from netlab.lab.units import forget_boot, forget_pods
 from netlab.net.host import NetworkHost
 from netlab.net.iptables import Iptables
@@ -70,10 +71,11 @@ async def _remove_all(config: LabConfig) -> None:
         await attempt(lambda name=name: remove_netns(name))  # type: ignore[misc]
     if config.netns is None:
         before = tables_before(host_ledger(config))
-        await attempt(lambda: remove_rules(None))
-        await attempt(lambda: _network(config).teardown())
+        tool = settled_tool(host_ledger(config)) or "iptables"
+        await attempt(lambda: remove_rules(None, tool=tool))
+        await attempt(lambda: _network(config, tool).teardown())
         if before is not None:
-            await attempt(lambda: Iptables(None).remove_empty_tables(before))
+            await attempt(lambda: Iptables(None, tool=tool).remove_empty_tables(before))
     for entry in host_ledger(config).newest_first():
         await attempt(lambda entry=entry: _undo(config, entry.what, entry.name, entry.before))  # type: ignore[misc]
     if config.netns is not None:
@@ -98,9 +100,9 @@ def pod_netns_names(config: LabConfig) -> list[str]:
     return [name for name in list_netns() if name.startswith(prefix)]
 
 
-def _network(config: LabConfig) -> PodNetwork:
+def _network(config: LabConfig, tool: str) -> PodNetwork:
     return PodNetwork(
-        NetworkHost(config.netns),
+        NetworkHost(config.netns, tool=tool),
         cluster_cidr=config.pod_cidr,
         service_cidr=config.service_cidr,
         state_dir=config.state_dir / "cni",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shutil
 import socket
 import struct
 from pathlib import Path
@@ -135,6 +136,19 @@ class Iptables:
         if self._netfilter is not None:
             self._netfilter.close()
             self._netfilter = None
+
+
+async def host_tool() -> str:
+    """Return the tool that the host's ``iptables`` is at this moment, by its own name.
+
+    That is ``iptables-nft`` or ``iptables-legacy``; ``iptables`` where there is no choice.
+
+    Raises: HostError when it is not installed.
+    """
+    variant = await Iptables(None).variant()
+    tool = "iptables-nft" if variant == "nf_tables" else "iptables-legacy"
+    programs = (f"{tool}-save", f"{tool}-restore")
+    return tool if all(shutil.which(program) for program in programs) else "iptables"
 
 
 async def _delete_nft_table(netns: Path | None, family: Family, table: str) -> None:

@@ -49,16 +49,17 @@ class Recorder(Protocol):
     ) -> None: ...
 
 
-async def prepare_node(config: LabConfig, ledger: Recorder) -> Wanted:
+async def prepare_node(config: LabConfig, ledger: Recorder, *, tool: str) -> Wanted:
     """Make node 0's namespace, address and routes; what is there already stays.
 
-    Return the links and routes of the node that are the lab's, to be kept so.
+    Return the links and routes of the node that are the lab's, to be kept so. tool: see
+    ``Iptables``.
 
     Raises: HostError when the kernel lacks a feature; NetworkError when a step fails.
     """
     await _ensure_br_netfilter()
     if config.netns is None:
-        tables = (await Iptables(None).save()).tables
+        tables = (await Iptables(None, tool=tool).save()).tables
         ledger.record("rules", "tables", " ".join(sorted(tables)))
     else:
         _write_node_etc(config)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from netlab.dns.addon import IMAGE
 from netlab.errors import ImageError
 from netlab.runtime.builtin import BuiltInImages, default_images_dir
 from netlab.runtime.layers import write_layer
@@ -45,6 +46,10 @@ NAMED_BY_THE_COURSES = [
 @pytest.mark.parametrize("name", NAMED_BY_THE_COURSES)
 def test_images_that_the_courses_name(images, name):
     assert images.find(parse_reference(name)).built_in
+
+
+def test_the_image_of_this_releases_dns_is_there(images):
+    assert images.find(parse_reference(IMAGE)) is not None
 
 
 def test_an_unknown_tag_of_an_image_with_tags_is_unknown(images):
