@@ -24,11 +24,15 @@ mkdir -p "$root/etc/initramfs-tools/conf.d"
 echo 'MODULES=list' >"$root/etc/initramfs-tools/conf.d/netlab"
 printf '%s\n' virtio_pci virtio_blk ext4 >"$root/etc/initramfs-tools/modules"
 
-# What this machine has fetched already need not be fetched again.
-if [ -d /var/lib/netlab/test-tools ]; then
-  mkdir -p "$root/var/lib/netlab"
-  cp -a /var/lib/netlab/test-tools "$root/var/lib/netlab/"
-fi
+# What this machine has fetched or built already need not be fetched again; images are made of the
+# packages of one suite.
+borrowed=(test-tools)
+if grep -qs "VERSION_CODENAME=$suite" /etc/os-release; then borrowed+=(images/packages images/busybox); fi
+for path in "${borrowed[@]}"; do
+  [ -d "/var/lib/netlab/$path" ] || continue
+  mkdir -p "$root/var/lib/netlab/$(dirname "$path")"
+  cp -a "/var/lib/netlab/$path" "$root/var/lib/netlab/$path"
+done
 
 echo "==> the cloud kernel, and ./lab install with the tests' tools"
 work_in "$root" "export DEBIAN_FRONTEND=noninteractive

@@ -69,7 +69,7 @@ log=$CACHE/$suite.log console=$CACHE/$suite.console
 : >"$work/out"
 begun=$SECONDS
 echo "==> booting $(basename "$machine") ($(echo "${accelerator[1]}" | cut -d, -f1)); what the kernel and systemd say goes to $console"
-nice -n 5 qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none -M q35 \
+nice -n 1 qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none -M q35 \
   "${accelerator[@]}" -smp 2 -m $MEMORY_MB \
   -kernel "$machine/vmlinuz" -initrd "$machine/initrd.img" \
   -append "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off systemd.show_status=1" \
