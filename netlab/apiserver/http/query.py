@@ -6,6 +6,7 @@ values. Parameters that a verb does not know are ignored, as in Kubernetes. Pure
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, cast, get_args
 
@@ -29,12 +30,16 @@ LONGEST_WATCH_S = 365 * 86400
 # A moment must have a year of four digits; nobody waits so long.
 LONGEST_GRACE_S = 100 * 365 * 86400
 
+LONGEST_FIELD_MANAGER = 128
+
 _FIELD_VALIDATIONS = get_args(FieldValidation)
 _PROPAGATIONS = get_args(Propagation)
 
 
-def _invalid(kind: str, field: str, value: str, detail: str) -> ApiError:
-    cause = {"reason": "FieldValueNotSupported", "message": detail, "field": field}
+def _invalid(
+    kind: str, field: str, detail: str, reason: str = "FieldValueNotSupported"
+) -> ApiError:
+    cause = {"reason": reason, "message": detail, "field": field}
     return ApiError(
         422,
         "Invalid",
@@ -47,8 +52,26 @@ def _dry_run(values: list[str], kind: str) -> bool:
     for value in values:
         if value != "All":
             detail = f'Unsupported value: "{value}": supported values: "All"'
-            raise _invalid(kind, "dryRun", value, detail)
+            raise _invalid(kind, "dryRun", detail)
     return bool(values)
+
+
+def _field_manager(name: str, kind: str) -> str:
+    """Return the name, which stands in managedFields and in logs.
+
+    Source: ``ValidateFieldManager`` of apimachinery's ``metav1/validation``.
+    """
+    if len(name.encode(errors="replace")) > LONGEST_FIELD_MANAGER:
+        detail = f"Too long: may not be more than {LONGEST_FIELD_MANAGER} bytes"
+        raise _invalid(kind, "fieldManager", detail, "FieldValueTooLong")
+    for position, letter in enumerate(name):
+        if not letter.isprintable():
+            detail = (
+                f"Invalid value: {json.dumps(name)}: "
+                f"invalid character U+{ord(letter):04X} (at position {position})"
+            )
+            raise _invalid(kind, "fieldManager", detail, "FieldValueInvalid")
+    return name
 
 
 def is_watch(query: Mapping[str, str]) -> bool:
@@ -63,18 +86,22 @@ def write_options(
     validation = query.get("fieldValidation") or "Warn"
     if validation not in _FIELD_VALIDATIONS:
         detail = f'Unsupported value: "{validation}": supported values: "Ignore", "Strict", "Warn"'
-        raise _invalid(kind, "fieldValidation", validation, detail)
+        raise _invalid(kind, "fieldValidation", detail)
     return WriteOptions(
         dry_run="dryRun" in query and _dry_run([query["dryRun"]], kind),
         field_validation=cast("FieldValidation", validation),
-        field_manager=query.get("fieldManager", ""),
+        field_manager=_field_manager(query.get("fieldManager", ""), kind),
         user=user,
         duplicate_fields=duplicates,
     )
 
 
 def list_options(query: Mapping[str, str]) -> ListOptions:
-    """Return the options of list and of what deletecollection shall delete."""
+    """Return the options of list and of what deletecollection shall delete.
+
+    Raises: ApiError BadRequest for a number that is none.
+    """
+    integer(query, "timeoutSeconds")  # only a watch obeys it, but it must be one
     return ListOptions(
         label_selector=query.get("labelSelector", ""),
         field_selector=query.get("fieldSelector", ""),
@@ -152,5 +179,5 @@ def _propagation(value: Any) -> Propagation | None:
             f'Unsupported value: "{value}": supported values: "Background", "Foreground", '
             '"Orphan", "nil"'
         )
-        raise _invalid("DeleteOptions", "propagationPolicy", str(value), detail)
+        raise _invalid("DeleteOptions", "propagationPolicy", detail)
     return cast("Propagation", value)

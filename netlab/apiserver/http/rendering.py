@@ -6,6 +6,7 @@ stored bytes and parses nothing. Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ from netlab.apiserver.requests import Item, ListResult, WatchItem
 
 _encode = msgspec.json.encode
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INCLUDES = ("None", "Metadata", "Object")
 
 
@@ -41,8 +43,26 @@ class Form:
 
 
 def encode_object(obj: Object, form: Form) -> bytes:
-    """Return an object that was built for this answer: a Status, a Scale, a document."""
-    return finish(_encode(obj), form)
+    """Return an object that was built for this answer: a Status, a Scale, a document.
+
+    Bytes of the request that are not UTF-8, which aiohttp hands on as surrogates, become U+FFFD,
+    as Go's encoder writes them.
+    """
+    try:
+        json = _encode(obj)
+    except UnicodeEncodeError:
+        json = _encode(_readable(obj))
+    return finish(json, form)
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_readable(key): _readable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_readable(item) for item in value]
+    return value
 
 
 def finish(json: bytes, form: Form) -> bytes:

@@ -29,6 +29,9 @@ BAD = {
     "sinceSeconds of 15 digits": ("GET", f"{PODS}/p/log?sinceSeconds={'9' * 15}", {}, b"", 200),
     "tailLines out of range": ("GET", f"{PODS}/p/log?tailLines={'9' * 30}", {}, b"", 400),
     "sinceTime with half a second": ("GET", f"{PODS}/p/log?sinceTime=x", {}, b"", 400),
+    "timeoutSeconds is no number": ("GET", f"{MAPS}?timeoutSeconds=abc", {}, b"", 400),
+    "long field manager": ("POST", f"{MAPS}?fieldManager={'x' * 129}", JSON, b"{}", 422),
+    "field manager with a bell": ("POST", f"{MAPS}?fieldManager=a%07", JSON, b"{}", 422),
     "deep JSON": ("POST", MAPS, JSON, DEEP, 400),
     "deep patch": (
         "PATCH",
@@ -178,6 +181,15 @@ async def test_what_is_no_http_is_a_status_too(lab, caplog, sent):
     _, _, body = answer.partition(b"\r\n\r\n")
     assert json.loads(body)["kind"] == "Status"
     assert b"^" not in body
+    assert not caplog.records
+
+
+async def test_bytes_that_are_no_text_are_answered(lab, caplog):
+    head = f"GET {MAPS} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nImpersonate-User: ".encode()
+    answer = await raw_answer(lab, head + b"a\xe9b\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.partition(b" ")[2].startswith(b"403 ")
+    assert 'User "a\ufffdb" cannot list' in json.loads(body)["message"]
     assert not caplog.records
 
 

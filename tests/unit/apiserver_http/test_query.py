@@ -26,6 +26,17 @@ def test_write_options():
     assert write_options({}, ME, "CreateOptions") == WriteOptions(user=ME)
 
 
+def test_what_a_bad_field_manager_is_told():
+    with pytest.raises(ApiError) as caught:
+        write_options({"fieldManager": "ab\a"}, ME, "PatchOptions")
+    assert caught.value.message == (
+        'PatchOptions.meta.k8s.io "" is invalid: fieldManager: '
+        'Invalid value: "ab\\u0007": invalid character U+0007 (at position 2)'
+    )
+    with pytest.raises(ApiError, match="Too long: may not be more than 128 bytes"):
+        write_options({"fieldManager": "é" * 65}, ME, "PatchOptions")
+
+
 def test_list_and_watch_options():
     query = {"limit": "500", "continue": "t", "labelSelector": "a=b", "resourceVersion": "7"}
     options = list_options(query)
