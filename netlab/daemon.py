@@ -125,7 +125,7 @@ class Daemon:
             )
         started_s = time.monotonic()
         async with (
-            open_store(config.state_dir / "store.db") as store,
+            open_store(config.state_dir / "store.db", warn=self._warn) as store,
             self._serve(store, pki) as plane,
         ):
             self._progress.told(
@@ -141,6 +141,10 @@ class Daemon:
                 await stop.wait()
                 for task in running:
                     task.cancel()
+
+    def _warn(self, text: str) -> None:
+        log.warning("%s", text)
+        self._progress.warned(text)
 
     @contextlib.asynccontextmanager
     async def _serve(self, store: Store, pki: Pki) -> AsyncIterator[ControlPlane]:

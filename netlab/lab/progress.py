@@ -1,8 +1,8 @@
 """How far the start of a lab is, told by the daemon to ``netlab up`` through a pipe.
 
 One JSON object a line: ``{"step": "Starting the API server", "seconds": 0.12}`` when a step is
-done, ``{"ready": true, …}`` at the end, ``{"error": "…"}`` when the start failed. A reader that
-went away (the user pressed Ctrl-C) does not disturb the daemon.
+done, ``{"warning": "…"}`` about what was found, ``{"ready": true, …}`` at the end, ``{"error":
+"…"}`` when the start failed. A reader that went away (the user pressed Ctrl-C) does not disturb the daemon.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line on the pipe."""
 
     step: str = ""
+    warning: str = ""
     seconds: float = 0.0
     ready: bool = False
     error: str = ""
@@ -43,6 +44,10 @@ class Progress:
     def told(self, text: str, started_s: float) -> None:
         """Tell a step that began at ``started_s`` (time.monotonic) and ends now."""
         self._send(Report(step=text, seconds=time.monotonic() - started_s))
+
+    def warned(self, text: str) -> None:
+        """Tell something that the user should know, and that keeps nothing from going on."""
+        self._send(Report(warning=text))
 
     def ready(self) -> None:
         """Tell that all steps are done, and close the pipe."""

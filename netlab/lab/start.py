@@ -196,6 +196,8 @@ def _start_daemon(config: LabConfig, tell: Tell) -> None:
     last = Report()
     for report in read_reports(reader):
         last = report
+        if report.warning:
+            tell(StartEvent("warning", config, report.warning))
         if report.step:
             tell(StartEvent("step", config, report.step, report.seconds))
     if not last.ready:

@@ -26,12 +26,13 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from netlab.api.field_errors import expired, too_old_resource_version
 from netlab.errors import StorageError
+from netlab.store.high_water import HighWater, keep_what_was_found
 from netlab.store.log import MAX_ROWS, Change, Log, Row, locked
 from netlab.store.records import Event, Item, Key, Record
 from netlab.store.syncer import Syncer
@@ -76,9 +77,16 @@ class Store:
     """
 
     def __init__(
-        self, path: Path, *, history: int, queue_length: int, on_disk: Collection[str]
+        self,
+        path: Path,
+        *,
+        history: int,
+        queue_length: int,
+        on_disk: Collection[str],
+        reached: HighWater,
     ) -> None:
         self._log = Log(path)
+        self._reached = reached
         self._on_disk = frozenset(on_disk)
         self._read_json = self._log.json_of
         self._reader = Log(path, second=True)
@@ -95,7 +103,9 @@ class Store:
         self._history = history
         self._watchers: dict[str, list[Watcher]] = {}
         self._horizon = self._log.compacted
-        self._revision = self._assigned = self._opened_at = self._log.newest_revision()
+        # never again a revision that was given out, should the newest writes be lost
+        self._revision = max(self._log.newest_revision(), reached.revision)
+        self._assigned = self._opened_at = self._revision
         for key, record in self._log.current():
             self._place(key, record.revision, record.json)
         self.epoch = 0
@@ -245,6 +255,7 @@ class Store:
         for batch in batches:
             for write in batch:
                 self._apply(write)
+        self._reached.reach(self._revision)
         for batch in batches:
             for write in batch:
                 if not write.done.done():
@@ -384,18 +395,29 @@ async def open_store(
     history: int = HISTORY,
     queue_length: int = QUEUE_LENGTH,
     on_disk: Collection[str] = ON_DISK,
+    warn: Callable[[str], None] = log.warning,
 ) -> AsyncIterator[Store]:
     """Open the store at ``path``, making it if need be, and close it at the end.
 
     history: revisions kept. queue_length: events that may wait for one watcher. on_disk: kinds of
-    which nothing but the revision is kept in memory.
+    which nothing but the revision is kept in memory. warn: told in one line what the store has lost
+    since it was closed, if it did.
 
     Raises: StorageError when the file is damaged, of another format, or in use.
     """
     with locked(path):
-        store = Store(path, history=history, queue_length=queue_length, on_disk=on_disk)
-        store.start()
-        try:
-            yield store
-        finally:
-            await store.stop()
+        if loss := keep_what_was_found(path):
+            warn(loss)
+        with closing(HighWater(path)) as reached:
+            store = Store(
+                path,
+                history=history,
+                queue_length=queue_length,
+                on_disk=on_disk,
+                reached=reached,
+            )
+            store.start()
+            try:
+                yield store
+            finally:
+                await store.stop()
