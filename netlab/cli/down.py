@@ -68,7 +68,9 @@ def _stop(name: str, quiet: bool) -> Stopped:
     if quiet:
         return stopped
     if not stopped.existed:
-        click.echo(f'There is no lab "{name}"; nothing to remove.')
+        others = all_labs()
+        known = f" There are: {', '.join(others)}." if others else ""
+        click.echo(f'There is no lab "{name}"; nothing to remove.{known}')
     elif not stopped.problems:
         click.echo(f'Deleted lab "{name}" in {stopped.seconds:.2f} s.')
     for path, context in stopped.contexts:

@@ -9,19 +9,35 @@ import click
 import msgspec
 
 from netlab.cli.lessons import (
+    begin,
     client_option,
     find_lesson,
     lang_option,
     lesson_folders,
-    name_option,
     open_runner,
     own_language,
+    replace_option,
     tell,
 )
+from netlab.cli.names import current_name_option
 from netlab.errors import UsageError
 from netlab.scenario.model import Exercise, load_scenario
 
-_MISSING = {"en": "{} of {} not reached yet", "es": "aún no se ha alcanzado {} de {}"}
+_REACHED = {
+    "en": "All {total} reached. 'netlab exercise end {name}' removes what it made.",
+    "es": "Conseguido: {total} de {total}. «netlab exercise end {name}» borra lo que creó.",
+}
+_NOT_STARTED = {
+    "en": "Exercise {} was not started; nothing is removed.",
+    "es": "El ejercicio {} no se ha empezado; no se borra nada.",
+}
+
+
+def missing_words(language: str, missing: int, total: int) -> str:
+    """Return how much of a goal is not reached yet."""
+    if language == "es":
+        return f"{'falta' if missing == 1 else 'faltan'} {missing} de {total}"
+    return f"{missing} of {total} not reached yet"
 
 
 @click.group("exercise", short_help="Exercises: something is broken; mend it.")
@@ -46,15 +62,18 @@ def list_exercises(lang: str | None) -> None:
 
 @exercise.command("start")
 @click.argument("exercise_name", metavar="EXERCISE")
-@name_option
+@current_name_option
 @lang_option
 @client_option
-def start(exercise_name: str, name: str, lang: str | None, client: str) -> None:
+@replace_option
+def start(
+    exercise_name: str, name: str | None, lang: str | None, client: str, replace: bool
+) -> None:
     """Break what the exercise is about and tell what to reach."""
     folder, found = _find(exercise_name)
     language = lang or own_language()
     with open_runner(folder, name, client) as runner:
-        runner.clean_up(found)
+        begin(runner.belongings(found), language, replace=replace)
         outcome = runner.set_up(found)
     if outcome.problems:
         tell(outcome)
@@ -65,11 +84,11 @@ def start(exercise_name: str, name: str, lang: str | None, client: str) -> None:
 
 @exercise.command("check")
 @click.argument("exercise_name", metavar="EXERCISE")
-@name_option
+@current_name_option
 @lang_option
 @client_option
 @click.option("--wait", is_flag=True, help="Give the cluster some seconds to get there.")
-def check(exercise_name: str, name: str, lang: str | None, client: str, wait: bool) -> None:
+def check(exercise_name: str, name: str | None, lang: str | None, client: str, wait: bool) -> None:
     """Say what is reached and what is not; exit code 1 while something is missing."""
     folder, found = _find(exercise_name)
     language = lang or own_language()
@@ -82,8 +101,9 @@ def check(exercise_name: str, name: str, lang: str | None, client: str, wait: bo
             mark = click.style("✗", fg="red") if outcome.problems else "✓"
             click.echo(f" {mark} {step.say[language].strip()}")
     if missing:
-        click.echo(_MISSING[language].format(missing, len(found.goal)))
+        click.echo(missing_words(language, missing, len(found.goal)))
         sys.exit(1)
+    click.echo(_REACHED[language].format(total=len(found.goal), name=found.name))
 
 
 @exercise.command("hint")
@@ -101,16 +121,20 @@ def hint(exercise_name: str, number: int, lang: str | None) -> None:
 
 @exercise.command("solve")
 @click.argument("exercise_name", metavar="EXERCISE")
-@name_option
+@current_name_option
+@lang_option
 @client_option
-def solve(exercise_name: str, name: str, client: str) -> None:
+@replace_option
+def solve(
+    exercise_name: str, name: str | None, lang: str | None, client: str, replace: bool
+) -> None:
     """Mend it in the exercise's own way, and show how."""
     folder, found = _find(exercise_name)
     for line in found.fix.strip().splitlines():
         click.secho(f"$ {line}", fg="green")
     with open_runner(folder, name, client) as runner:
         # from where start leaves off: what was tried in between may stand in the way
-        runner.clean_up(found)
+        begin(runner.belongings(found), lang or own_language(), replace=replace)
         outcome = runner.set_up(found)
         if not outcome.problems:
             outcome = runner.fix(found)
@@ -122,12 +146,15 @@ def solve(exercise_name: str, name: str, client: str) -> None:
 
 @exercise.command("end")
 @click.argument("exercise_name", metavar="EXERCISE")
-@name_option
+@current_name_option
+@lang_option
 @client_option
-def end(exercise_name: str, name: str, client: str) -> None:
+def end(exercise_name: str, name: str | None, lang: str | None, client: str) -> None:
     """Remove what the exercise made."""
     folder, found = _find(exercise_name)
     with open_runner(folder, name, client) as runner:
+        if not runner.belongings(found).begun:
+            click.echo(_NOT_STARTED[lang or own_language()].format(found.name))
         runner.clean_up(found)
 
 

@@ -61,7 +61,8 @@ class Row:
 @click.option(
     "--store",
     "root",
-    type=click.Path(path_type=Path),
+    # what may not be read is told by whoever needs it
+    type=click.Path(path_type=Path, readable=False),
     default=IMAGES_ROOT,
     show_default=True,
     help="Folder of the images that were loaded, pulled or built.",

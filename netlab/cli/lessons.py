@@ -10,19 +10,21 @@ from pathlib import Path
 import click
 
 import netlab
-from netlab.config import DEFAULT_NAME, LabConfig
+from netlab.config import LabConfig
 from netlab.errors import HostError, UsageError
 from netlab.kubectl.handover import STAND_IN_MARK
+from netlab.lab.current import current_lab
 from netlab.lab.entering import node_argv
 from netlab.lab.labs import load_config
 from netlab.lab.process import running_daemon
+from netlab.scenario.belongings import Belongings
 from netlab.scenario.model import LANGUAGES, Scenario, Step, load_scenario
 from netlab.scenario.runner import Outcome, Runner
 
 SCENARIOS = Path(netlab.__file__).parent.parent / "scenarios"
 
-name_option = click.option(
-    "--name", default=DEFAULT_NAME, show_default=True, help="Name of the lab."
+replace_option = click.option(
+    "--replace", is_flag=True, help="Delete your own objects that are in the way."
 )
 lang_option = click.option(
     "--lang", type=click.Choice(LANGUAGES), help="Language of the text.  [default: $LANG, or en]"
@@ -91,16 +93,52 @@ def find_lesson(lesson: str) -> tuple[Path, Scenario]:
     return candidates[0], load_scenario(candidates[0])
 
 
-def open_runner(folder: Path, name: str, client: str) -> Runner:
-    """Return a runner on the node of the lab ``name``.
+_IN_THE_WAY = {
+    "en": "These objects of yours have names that are needed here:",
+    "es": "Estos objetos tuyos tienen nombres que hacen falta aquí:",
+}
+_DELETE_THEM = {"en": "Delete them?", "es": "¿Los borro?"}
+_LEFT_OVER = {
+    "en": "Removing what the last time left: {}",
+    "es": "Se borra lo que quedó de la última vez: {}",
+}
+
+
+def begin(belongings: Belongings, language: str, *, replace: bool) -> None:
+    """Make way for a lesson: what it left last time goes, what is somebody's own only if agreed.
+
+    Raises: UsageError when something is in the way and stays; click.Abort when the answer is no.
+    """
+    found = belongings.found()
+    names = ", ".join(found)
+    if found and belongings.begun:
+        click.echo(_LEFT_OVER[language].format(names))
+    elif found and not replace:
+        if not sys.stdin.isatty():
+            raise UsageError(
+                f"objects that are not this lesson's have names it needs: {names}; delete or "
+                "rename them, or say --replace to have them deleted"
+            )
+        click.echo(_IN_THE_WAY[language])
+        click.echo("".join(f"  {name}\n" for name in found), nl=False)
+        click.confirm(_DELETE_THEM[language], abort=True)
+    belongings.begin()
+    if found:
+        belongings.remove()
+
+
+def open_runner(folder: Path, name: str | None, client: str) -> Runner:
+    """Return a runner on the node of the lab ``name``; None: of the current context's.
 
     Raises: HostError when it does not run.
     """
+    name = name or current_lab()
     config = load_config(name)
     if running_daemon(config) is None:
         raise HostError(f"lab {name} does not run; start it with 'netlab up --name {name}'")
     enter = node_argv(config) if config.sandbox else []
-    return Runner(folder, enter, _environment(config, client))
+    notes = config.state_dir / "lessons"
+    return Runner(folder, enter, _environment(config, client), notes)
 
 
 def _environment(config: LabConfig, client: str) -> dict[str, str]:

@@ -8,18 +8,25 @@ from collections.abc import Sequence
 import click
 
 from netlab.cli.lessons import (
+    begin,
     client_option,
     command_lines,
     find_lesson,
     go_on,
     lang_option,
     lesson_folders,
-    name_option,
     open_runner,
     own_language,
+    replace_option,
     tell,
 )
+from netlab.cli.names import current_name_option
 from netlab.scenario.model import load_scenario
+
+_END = {
+    "en": "That was the lesson; what it made is removed.",
+    "es": "Fin de la lección; lo que creó está borrado.",
+}
 
 
 @click.group("scenario", short_help="Lessons: list, run and check them.")
@@ -39,11 +46,14 @@ def list_scenarios(lang: str | None) -> None:
 
 @scenario.command("run")
 @click.argument("lesson")
-@name_option
+@current_name_option
 @lang_option
 @client_option
 @click.option("--yes", "-y", is_flag=True, help="Do not wait for Enter between the steps.")
-def run(lesson: str, name: str, lang: str | None, client: str, yes: bool) -> None:
+@replace_option
+def run(
+    lesson: str, name: str | None, lang: str | None, client: str, yes: bool, replace: bool
+) -> None:
     """Go through a lesson step by step: text, command, output."""
     folder, found = find_lesson(lesson)
     language = lang or own_language()
@@ -51,6 +61,7 @@ def run(lesson: str, name: str, lang: str | None, client: str, yes: bool) -> Non
     click.echo(f"{found.summary[language]}\n")
     runner = open_runner(folder, name, client)
     ask = not yes and sys.stdin.isatty()
+    begin(runner.belongings(found), language, replace=replace)
     try:
         for step in found.steps:
             click.echo(step.say[language].strip())
@@ -70,20 +81,27 @@ def run(lesson: str, name: str, lang: str | None, client: str, yes: bool) -> Non
                 sys.exit(1)
     finally:
         runner.clean_up(found)
+    click.echo(_END[language])
 
 
 @scenario.command("check")
 @click.argument("lessons", nargs=-1)
-@name_option
+@current_name_option
+@lang_option
 @client_option
-def check(lessons: Sequence[str], name: str, client: str) -> None:
+@replace_option
+def check(
+    lessons: Sequence[str], name: str | None, lang: str | None, client: str, replace: bool
+) -> None:
     """Run all steps of the LESSONS (or of every lesson) and check what they print."""
     failed = 0
     for lesson in lessons or [folder.name for folder in lesson_folders()]:
         folder, found = find_lesson(lesson)
         total = sum(step.acts for step in found.steps)
         passed = 0
-        for outcome in open_runner(folder, name, client).run_all(found):
+        runner = open_runner(folder, name, client)
+        begin(runner.belongings(found), lang or own_language(), replace=replace)
+        for outcome in runner.run_all(found):
             passed += not outcome.problems
             tell(outcome)
         click.echo(f"{folder.name}: {passed} of {total} steps as expected")

@@ -6,8 +6,9 @@ import os
 
 import click
 
-from netlab.config import DEFAULT_NAME
+from netlab.cli.names import current_name_option
 from netlab.errors import HostError, UsageError
+from netlab.lab.current import current_lab
 from netlab.lab.entering import enter_node
 from netlab.lab.labs import load_config
 from netlab.lab.process import running_daemon
@@ -18,10 +19,11 @@ from netlab.lab.process import running_daemon
     short_help="A shell or a command on a node.",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Name of the lab.")
+@current_name_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[NODE] [-- COMMAND...]")
-def shell(name: str, arguments: tuple[str, ...]) -> None:
+def shell(name: str | None, arguments: tuple[str, ...]) -> None:
     """Run a shell, or COMMAND, on the lab's node."""
+    name = name or current_lab()
     config = load_config(name)
     if running_daemon(config) is None:
         raise HostError(f"lab {name} does not run; start it with 'netlab up --name {name}'")

@@ -8,17 +8,19 @@ from typing import Any
 
 import click
 
-from netlab.config import DEFAULT_NAME
+from netlab.cli.names import current_name_option
+from netlab.lab.current import current_lab
 from netlab.lab.health import LabHealth, NodeState, look_at
 from netlab.lab.labs import all_labs, load_config
 from netlab.lab.start import name_flag
 
 
 @click.command("status", short_help="Tell how a lab is.")
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Name of the lab.")
+@current_name_option
 @click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text")
-def status(name: str, output: str) -> None:
+def status(name: str | None, output: str) -> None:
     """Tell pid, addresses, nodes and the health of each component; exit 1 when not all is well."""
+    name = name or current_lab()
     if name not in all_labs():
         if output == "json":
             click.echo(json.dumps({"name": name, "running": False, "exists": False}))

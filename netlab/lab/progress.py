@@ -2,7 +2,8 @@
 
 One JSON object a line: ``{"step": "Starting the API server", "seconds": 0.12}`` when a step is
 done, ``{"warning": "…"}`` about what was found, ``{"ready": true, …}`` at the end, ``{"error":
-"…"}`` when the start failed. A reader that went away (the user pressed Ctrl-C) does not disturb the daemon.
+"…"}`` when the start failed. A reader that went away (the user pressed Ctrl-C) does not disturb
+the daemon.
 """
 
 from __future__ import annotations

@@ -5,6 +5,10 @@ shell text, run by bash on the node in the scenario's folder; its ``expect`` say
 seen. ``within_s`` lets a step that only looks be repeated until it sees it. A step with a
 ``terminal`` is what one would type into a second terminal: it goes on running while later steps do.
 
+The steps make objects in the namespace ``default``, because the courses' texts print its name. So a
+lesson says what it ``makes``: what of these names was there before is a student's own
+(``belongings``).
+
 An exercise breaks something on purpose (``setup``) and says what must be true once it is mended
 (``goal``, each a step that only looks). ``fix`` is one way to mend it; the tests use it, and a
 student who gives up.
@@ -56,7 +60,10 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Exercise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Something broken to be mended. hints: by language, from vague to plain."""
+    """Something broken to be mended. hints: by language, from vague to plain.
+
+    makes: names of the objects that it makes, ``pod/web``; cleanup: shell text for what else.
+    """
 
     name: str
     title: dict[str, str]
@@ -65,15 +72,20 @@ class Exercise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     goal: tuple[Step, ...]
     hints: dict[str, tuple[str, ...]]
     fix: str
-    cleanup: str
+    makes: tuple[str, ...] = ()
+    cleanup: str = ""
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One lesson. cleanup: shell text that is run at the end, whatever happened."""
+    """One lesson. makes: names of the objects that its steps make, ``pod/web``.
+
+    They are removed at the end, whatever happened. cleanup: shell text for what else is to be.
+    """
 
     title: dict[str, str]
     summary: dict[str, str]
     steps: tuple[Step, ...]
+    makes: tuple[str, ...] = ()
     cleanup: str = ""
     exercises: tuple[Exercise, ...] = ()
 
@@ -98,6 +110,9 @@ def load_scenario(folder: Path) -> Scenario:
 
 
 def _check(path: Path, scenario: Scenario) -> None:
+    for name in (*scenario.makes, *(name for each in scenario.exercises for name in each.makes)):
+        if not re.fullmatch(r"[a-z.]+/[a-z0-9.-]+", name):
+            raise UsageError(f"{path}: makes: {name!r} is not of the form kind/name")
     texts: list[tuple[str, Mapping[str, object]]] = [
         ("title", scenario.title),
         ("summary", scenario.summary),

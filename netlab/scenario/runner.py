@@ -19,6 +19,7 @@ from typing import IO, Self
 
 import msgspec
 
+from netlab.scenario.belongings import Belongings
 from netlab.scenario.model import Exercise, Scenario, Step, judge
 
 STEP_LIMIT_S = 120
@@ -64,8 +65,12 @@ class _Terminal:
 class Runner:
     """Runs shell text on the node, in the scenario's folder. Close it, or use it with ``with``."""
 
-    def __init__(self, folder: Path, enter: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, enter: Sequence[str], environment: Mapping[str, str], notes: Path
+    ) -> None:
+        """Run in ``folder``; ``notes``: where it is noted which lessons have begun in this lab."""
         self._folder = folder
+        self._notes = notes
         self._enter = tuple(enter)
         self._environment = {**os.environ, **environment}
         self._terminals: dict[str, _Terminal] = {}
@@ -132,8 +137,17 @@ class Runner:
         """Mend it in the exercise's own way."""
         return self.run_step(Step(say=exercise.say, run=exercise.fix))
 
+    def belongings(self, scenario: Scenario | Exercise) -> Belongings:
+        """Return what the lesson, or the exercise, makes in the cluster."""
+        name = scenario.name if isinstance(scenario, Exercise) else "lesson"
+        note = self._notes / f"{self._folder.name}.{name}"
+        return Belongings(scenario.makes, self._shell, note)
+
     def run_all(self, scenario: Scenario) -> Iterator[Outcome]:
-        """Run all steps that have a command, up to the first that fails; then clean up."""
+        """Run all steps that have a command, up to the first that fails; then clean up.
+
+        The lesson has begun (``belongings``).
+        """
         try:
             for step in scenario.steps:
                 if not step.acts:
@@ -146,8 +160,9 @@ class Runner:
             self.clean_up(scenario)
 
     def clean_up(self, scenario: Scenario | Exercise) -> None:
-        """End what runs in terminals and remove what was made."""
+        """End what runs in terminals and remove what was made; what was not is left alone."""
         self.close()
+        self.belongings(scenario).end()
         if scenario.cleanup:
             self._shell(scenario.cleanup)
 

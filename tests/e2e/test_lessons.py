@@ -41,7 +41,33 @@ def test_exercise_is_broken_until_it_is_mended(lab: Lab, exercise: str) -> None:
     run("start")
     try:
         assert "not reached yet" in run("check", check=False)
+        assert run("check", "--lang", "es", check=False).splitlines()[-1].startswith("falta")
         run("solve")
-        run("check", "--wait")
+        assert "reached. 'netlab exercise end" in run("check", "--wait")
+        assert run("check", "--lang", "es").splitlines()[-1].startswith("Conseguido: ")
     finally:
         run("end")
+    assert "was not started" in run("end")
+
+
+def test_a_students_own_objects_are_not_deleted_unasked(lab: Lab) -> None:
+    """Of the same names as a lesson's and an exercise's."""
+    lab.kubectl("create", "configmap", "missing-key", "--from-literal=mine=1")
+    lab.kubectl("create", "service", "clusterip", "go-demo-2-db", "--tcp=80")
+    for words, name in (
+        (["scenario", "run", "00-demo"], "service/go-demo-2-db"),
+        (["scenario", "check", "00-demo"], "service/go-demo-2-db"),
+        (["exercise", "start", "missing-key"], "configmap/missing-key"),
+        (["exercise", "solve", "missing-key"], "configmap/missing-key"),
+    ):
+        done = lab.run([*lab.netlab_argv(), *words, "--name", lab.name], check=False)
+        assert done.returncode == 1
+        assert name in done.stderr
+        assert "--replace" in done.stderr
+    lab.netlab("exercise", "end", "missing-key", "--name", lab.name)
+    assert "mine" in lab.kubectl("get", "configmap", "missing-key", "-o", "yaml")
+    assert "go-demo-2-db" in lab.kubectl("get", "service", "go-demo-2-db")
+    lab.netlab("exercise", "start", "missing-key", "--replace", "--name", lab.name)
+    assert "mine" not in lab.kubectl("get", "configmap", "missing-key", "-o", "yaml")
+    lab.netlab("exercise", "end", "missing-key", "--name", lab.name)
+    lab.kubectl("delete", "service", "go-demo-2-db")

@@ -11,7 +11,7 @@ SAY = {"en": "Look", "es": "Mira"}
 
 @pytest.fixture
 def runner(tmp_path: Path) -> Iterator[Runner]:
-    with Runner(tmp_path, [], {}) as made:
+    with Runner(tmp_path, [], {}, tmp_path / "notes") as made:
         yield made
 
 
@@ -34,7 +34,7 @@ def test_a_command_in_a_terminal_goes_on_while_later_steps_run(
 
 
 def test_a_terminal_is_ended_by_the_next_step_in_it_and_by_close(tmp_path: Path) -> None:
-    with Runner(tmp_path, [], {}) as runner:
+    with Runner(tmp_path, [], {}, tmp_path / "notes") as runner:
         for number in ("1", "2"):
             outcome = runner.run_step(
                 terminal(
