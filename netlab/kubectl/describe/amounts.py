@@ -29,7 +29,7 @@ _DECIMAL = ("E", "P", "T", "G", "M", "k")
 def amount(text: object) -> Fraction:
     """Return the value of a quantity such as ``250m`` or ``64Mi``; 0 for nonsense."""
     word = str(text)
-    number = word.rstrip("numkMGTPEi")
+    number = word.rstrip("numkKMGTPEi")
     try:
         return Fraction(number) * _SUFFIXES.get(word[len(number) :], Fraction(0))
     except ValueError:

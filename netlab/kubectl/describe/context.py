@@ -8,7 +8,7 @@ from netlab.kubectl.selection import selector_query
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from typing import Any, TypeAlias
 
@@ -57,9 +57,14 @@ class Context:
         return found
 
     def add_events(
-        self, lines: Lines, obj: Mapping[str, Any], kind: str = "", *, uid: str = ""
+        self,
+        lines: Lines,
+        obj: Mapping[str, Any],
+        kind: str = "",
+        *,
+        uids: Sequence[str] = (),
     ) -> None:
-        """Add the events about an object, if they are wanted."""
+        """Add the events about an object, if they are wanted. uids: instead of the object's own."""
         if not self.show_events:
             return
         metadata = obj["metadata"]
@@ -69,8 +74,10 @@ class Context:
             terms.append(f"involvedObject.namespace={namespace}")
         if kind:
             terms.append(f"involvedObject.kind={kind}")
-        terms.append(f"involvedObject.uid={uid or metadata.get('uid', '')}")
-        events = self.list("events", namespace or None, fields=",".join(terms))
+        events: Objects = []
+        for uid in uids or (metadata.get("uid", ""),):
+            fields = ",".join([*terms, f"involvedObject.uid={uid}"])
+            events += self.list("events", namespace or None, fields=fields)
         add_events(lines, events, self.now)
 
 

@@ -18,10 +18,12 @@ from netlab.kubectl.describe.lines import NONE, lower_boolean, rfc1123
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
+    from typing import Any, TypeAlias
 
     from netlab.kubectl.describe.context import Context
     from netlab.kubectl.describe.lines import Lines
+
+    Amounts: TypeAlias = dict[tuple[str, str], "Amount"]
 
 _SYSTEM_INFO = (
     ("Machine ID", "machineID"),
@@ -35,6 +37,23 @@ _SYSTEM_INFO = (
     ("Kubelet Version", "kubeletVersion"),
     ("Kube-Proxy Version", "kubeProxyVersion"),
 )
+
+
+class Amount:
+    """A quantity and how it is written: in powers of two, or of ten."""
+
+    __slots__ = ("binary", "value")
+
+    def __init__(self, value: Fraction, binary: bool) -> None:
+        self.value = value
+        self.binary = binary
+
+    def plus(self, other: Amount) -> Amount:
+        """Return the sum, written as the first of them that is not zero, as Quantity.Add does."""
+        return Amount(self.value + other.value, self.binary if self.value else other.binary)
+
+
+NOTHING = Amount(Fraction(0), binary=False)
 
 
 def describe_node(lines: Lines, node: dict[str, Any], context: Context) -> None:
@@ -72,7 +91,8 @@ def describe_node(lines: Lines, node: dict[str, Any], context: Context) -> None:
     fields = f"spec.nodeName={metadata['name']},status.phase!=Failed,status.phase!=Succeeded"
     pods = context.list("pods", None, fields=fields)
     _add_pods(lines, pods, status.get("allocatable") or status.get("capacity") or {}, context)
-    context.add_events(lines, node, "Node", uid=metadata["name"])
+    # the kubelet's events name the node as their uid, the controllers' its own
+    context.add_events(lines, node, "Node", uids=(metadata.get("uid", ""), metadata["name"]))
 
 
 def _add_taints(lines: Lines, taints: Sequence[Mapping[str, Any]]) -> None:
@@ -128,14 +148,13 @@ def _add_pods(
     rule = "---------\t----\t\t------------\t----------\t---------------\t-------------\t---"
     lines.add(header, 1)
     lines.add(rule, 1)
-    totals: dict[tuple[str, str], Fraction] = {}
-    binary = {"memory": False, "ephemeral-storage": False}
+    totals: Amounts = {}
     for pod in pods:
-        asked = _pod_amounts(pod, binary)
+        asked = _pod_amounts(pod)
         for key, value in asked.items():
-            totals[key] = totals.get(key, Fraction(0)) + value
+            totals[key] = totals.get(key, NOTHING).plus(value)
         cells = [
-            _share(asked.get((kind, name), Fraction(0)), name, allocatable, binary=binary)
+            _share(asked.get((kind, name), NOTHING), name, allocatable)
             for name in ("cpu", "memory")
             for kind in ("requests", "limits")
         ]
@@ -143,54 +162,45 @@ def _add_pods(
         when = age(metadata.get("creationTimestamp"), context.now)
         shown = "\t".join(cells)
         lines.add(f"{metadata['namespace']}\t{metadata['name']}\t\t{shown}\t{when}", 1)
-    _add_totals(lines, totals, allocatable, binary)
+    _add_totals(lines, totals, allocatable)
 
 
-def _pod_amounts(
-    pod: Mapping[str, Any], binary: dict[str, bool]
-) -> dict[tuple[str, str], Fraction]:
+def _pod_amounts(pod: Mapping[str, Any]) -> Amounts:
     """Return what a pod asks for: the sum of its containers, or its hungriest init container."""
     spec = pod.get("spec") or {}
-    asked: dict[tuple[str, str], Fraction] = {}
+    asked: Amounts = {}
     for container in spec.get("containers") or ():
-        for key, value in _container_amounts(container, binary).items():
-            asked[key] = asked.get(key, Fraction(0)) + value
+        for key, value in _container_amounts(container).items():
+            asked[key] = asked.get(key, NOTHING).plus(value)
     for container in spec.get("initContainers") or ():
-        for key, value in _container_amounts(container, binary).items():
+        for key, value in _container_amounts(container).items():
             if container.get("restartPolicy") == "Always":
-                asked[key] = asked.get(key, Fraction(0)) + value
-            else:
-                asked[key] = max(asked.get(key, Fraction(0)), value)
+                asked[key] = asked.get(key, NOTHING).plus(value)
+            elif value.value > asked.get(key, NOTHING).value:
+                asked[key] = value
     return asked
 
 
-def _container_amounts(
-    container: Mapping[str, Any], binary: dict[str, bool]
-) -> dict[tuple[str, str], Fraction]:
-    found = {}
-    for kind in ("requests", "limits"):
-        for name, text in ((container.get("resources") or {}).get(kind) or {}).items():
-            found[kind, name] = amount(text)
-            if is_binary(text):
-                binary[name] = True
-    return found
+def _container_amounts(container: Mapping[str, Any]) -> Amounts:
+    return {
+        (kind, name): Amount(amount(text), is_binary(text))
+        for kind in ("requests", "limits")
+        for name, text in ((container.get("resources") or {}).get(kind) or {}).items()
+    }
 
 
-def _share(
-    value: Fraction, name: str, allocatable: Mapping[str, Any], *, binary: Mapping[str, bool]
-) -> str:
+def _share(asked: Amount, name: str, allocatable: Mapping[str, Any]) -> str:
     whole = amount(allocatable.get(name, "0"))
-    percent = int(value * 100 / whole) if whole else 0
+    percent = int(asked.value * 100 / whole) if whole else 0
     if name == "cpu":
-        return f"{format_cpu(value)} ({percent}%)"
-    return f"{format_memory(value, binary=binary.get(name, False))} ({percent}%)"
+        return f"{format_cpu(asked.value)} ({percent}%)"
+    return f"{format_memory(asked.value, binary=asked.binary)} ({percent}%)"
 
 
 def _add_totals(
     lines: Lines,
-    totals: Mapping[tuple[str, str], Fraction],
+    totals: Amounts,
     allocatable: Mapping[str, Any],
-    binary: Mapping[str, bool],
 ) -> None:
     lines.add("Allocated resources:")
     lines.add("(Total limits may be over 100 percent, i.e., overcommitted.)", 1)
@@ -199,7 +209,7 @@ def _add_totals(
     names += [name for name in sorted(allocatable) if name.startswith("hugepages-")]
     for name in names:
         shares = [
-            _share(totals.get((kind, name), Fraction(0)), name, allocatable, binary=binary)
+            _share(totals.get((kind, name), NOTHING), name, allocatable)
             for kind in ("requests", "limits")
         ]
         rows.append([name, *shares])
