@@ -10,6 +10,7 @@ import os
 import sys
 
 from netlab.cli.commands import COMMANDS, LAB, overview
+from netlab.cli.unreachable import advice_on, advice_without_context
 from netlab.errors import NetlabError
 from netlab.kubectl.flags import (
     Command,
@@ -20,7 +21,14 @@ from netlab.kubectl.flags import (
     help_text,
     parse,
 )
-from netlab.kubectl.handover import LackingError, find_plugin, hand_over, lacks
+from netlab.kubectl.handover import (
+    LackingError,
+    find_kubectl,
+    find_plugin,
+    hand_over,
+    lacks,
+    needs_cluster,
+)
 from netlab.kubectl.session import GLOBAL_FLAGS, Session
 
 TYPE_CHECKING = False
@@ -54,6 +62,8 @@ def _run_or_hand_over(session: Session, words: Sequence[str]) -> int:
         return code
     except LackingError as error:
         if session.hands_over:
+            if needs_cluster(verb) and find_kubectl() and (advice := advice_without_context()):
+                session.complain(advice)
             hand_over(words, error)
         raise
     except FlagError as error:
@@ -192,6 +202,8 @@ def _tell(session: Session, error: NetlabError) -> int:
     try:
         if text:
             session.complain(text)
+        if session.hands_over and (advice := advice_on(error, session)):
+            session.complain(advice)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return error.code if isinstance(error, ExitError) else 1

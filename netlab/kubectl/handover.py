@@ -62,6 +62,11 @@ def lacks(verb: str, words: Iterable[str]) -> bool:
     return first in VERBS_OF_VERBS.get(verb, ())
 
 
+def needs_cluster(verb: str) -> bool:
+    """True when kubectl asks a cluster to do what the verb says."""
+    return verb in VERBS and verb not in ("kuberc", "kustomize", "plugin")
+
+
 def find_plugin(verb: str) -> bool:
     """True when kubectl would find a plugin of that name on the PATH."""
     name = "kubectl-" + verb.replace("-", "_")

@@ -18,6 +18,7 @@ exit 7
 
 
 def netlab(tmp_path, *words, path=None, stdin="typed"):
+    (tmp_path / "kubeconfig").write_text("current-context: work\n")
     return subprocess.run(
         [sys.executable, "-P", "-m", "netlab", *words],
         input=stdin,
@@ -28,6 +29,7 @@ def netlab(tmp_path, *words, path=None, stdin="typed"):
         env={
             "PATH": str(path or tmp_path / "bin"),
             "HOME": str(tmp_path),
+            "KUBECONFIG": str(tmp_path / "kubeconfig"),
             "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
         },
     )
