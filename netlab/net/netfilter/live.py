@@ -12,14 +12,15 @@ import msgspec
 
 from netlab.net.netfilter.held import Held, spell
 from netlab.net.netfilter.section import ChainId, Section
-from netlab.net.ruleset import Rule
+from netlab.net.ruleset import Origin, Rule
 from netlab.net.savefile import SavedChain
 
 
 class LiveRule(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule in the kernel; rule and owner: None and "" for other programs' rules.
+    """One rule in the kernel; origin and owner: None and "" for other programs' rules.
 
-    position: from 1, as ``iptables -L --line-numbers`` counts. line: as iptables-save prints it.
+    table: of nftables with its family. position: from 1, as ``iptables -L --line-numbers`` counts.
+    line: as iptables-save prints it, or as it was given to nft. rule: None for nftables.
     """
 
     table: str
@@ -29,6 +30,7 @@ class LiveRule(msgspec.Struct, frozen=True, kw_only=True):
     packets: int
     octets: int
     rule: Rule | None = None
+    origin: Origin | None = None
     owner: str = ""
 
 
@@ -52,6 +54,7 @@ def match_live(
                 packets=saved.packets[place],
                 octets=saved.octets[place],
                 rule=rule,
+                origin=rule.origin if rule is not None else None,
                 owner=_owner(chain, line, sections) if rule is not None else "",
             )
         )

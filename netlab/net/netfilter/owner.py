@@ -33,6 +33,8 @@ from netlab.net.monitor import Monitor, open_monitor
 from netlab.net.netfilter.backend import Backend
 from netlab.net.netfilter.held import Held
 from netlab.net.netfilter.live import LiveRule, match_live
+from netlab.net.netfilter.nft import Nft
+from netlab.net.netfilter.nft_owner import KeptTable, NftBackend
 from netlab.net.netfilter.plan import Changed, WriteCount, plan_pass, plan_removal
 from netlab.net.netfilter.section import ChainId, Section
 from netlab.net.netlink import NETLINK_NETFILTER
@@ -64,11 +66,20 @@ class _Side:
     generation: int | None = None
 
 
+@dataclass(slots=True)
+class _Tables:
+    """The tables of nftables that are kept."""
+
+    backend: NftBackend
+    kept: list[KeptTable] = field(default_factory=list)
+    generation: int | None = None
+
+
 class Netfilter:
     """The rules in the namespace at ``netns``.
 
-    tool: see ``Iptables``. open_backend: makes what reads and writes one family's rules; tests give
-    a fake.
+    tool: see ``Iptables``. open_backend: makes what reads and writes one family's rules, nft: what
+    reads and writes tables of nftables; tests give fakes.
     """
 
     def __init__(
@@ -77,10 +88,12 @@ class Netfilter:
         *,
         tool: str = "iptables",
         open_backend: Callable[[Family], Backend] | None = None,
+        nft: NftBackend | None = None,
     ) -> None:
         self._netns = netns
         self._open = open_backend or (lambda family: Iptables(netns, tool=tool, family=family))
         self._sides: dict[Family, _Side] = {}
+        self._tables = _Tables(nft or Nft(netns))
         self._lock = asyncio.Lock()
         self._monitor: Monitor | None = None
         self._suspicious = asyncio.Event()
@@ -93,6 +106,12 @@ class Netfilter:
     def backend(self, family: Family = 4) -> Backend:
         """Return what reads and writes the family's rules; for those who only read."""
         return self._side(family).backend
+
+    def _any_backend(self) -> Backend:
+        """What tells of the namespace as a whole: its generation, and the variant."""
+        for side in self._sides.values():
+            return side.backend
+        return self._side(4).backend
 
     def _side(self, family: Family) -> _Side:
         if family not in self._sides:
@@ -237,20 +256,24 @@ class Netfilter:
         finally:
             if self._monitor is not None:
                 self._monitor.resume()
-        await self._count_generations(side, sum(text.count("\nCOMMIT") for text in texts))
+        ours = sum(text.count("\nCOMMIT") for text in texts)
+        await self._count_generations(side.generation, ours)
 
-    async def _count_generations(self, side: _Side, ours: int) -> None:
-        """Find out whether somebody wrote while we did; each table of a text is one generation."""
-        before, after = side.generation, await side.backend.generation()
+    async def _count_generations(self, before: int | None, ours: int) -> bool:
+        """Return False when somebody wrote while we did; each table of a text is one generation."""
+        after = await self._any_backend().generation()
         if before is None or after is None:
-            return
+            return True
         if (after - before) % GENERATIONS != ours:
             self._suspicious.set()
-            return
-        # the number is the namespace's: the other family's has moved too, and by nobody else
-        for one in self._sides.values():
-            if one.generation == before:
-                one.generation = after
+            return False
+        # the number is the namespace's: what else is kept there has moved too, and by nobody else
+        for side in self._sides.values():
+            if side.generation == before:
+                side.generation = after
+        if self._tables.generation == before:
+            self._tables.generation = after
+        return True
 
     async def check(self) -> bool:
         """Look whether somebody changed the rules, and put right what is ours; True if any was.
@@ -263,9 +286,62 @@ class Netfilter:
             for side in doubtful:
                 side.known = False
             count = await self._pass() if doubtful else WriteCount()
+            mended = await self._check_tables()
         if self._failed:
             raise next(iter(self._failed.values()))
-        return bool(count.restores)
+        return mended or bool(count.restores)
+
+    def register_table(self, table: KeptTable) -> None:
+        """Keep a table of nftables from its first ``sync_table`` on."""
+        self._tables.kept.append(table)
+
+    async def sync_table(self, table: KeptTable) -> None:
+        """Have the kernel hold the table as it is wanted.
+
+        Raises: HostError when nft is not installed; NetworkError when the kernel refuses.
+        """
+        table.active = True
+        async with self._lock:
+            await self._write_table(table)
+
+    async def remove_table(self, table: KeptTable) -> None:
+        """Take the table away. Idempotent.
+
+        Raises: HostError when nft is not installed; NetworkError when the kernel refuses.
+        """
+        async with self._lock:
+            await table.remove(self._tables.backend)
+
+    async def live_table_rules(self, table: KeptTable, chain: str) -> list[LiveRule]:
+        """Return a chain's rules in the kernel, with their counters and origins.
+
+        Raises: HostError when nft is not installed; NetworkError when they cannot be read.
+        """
+        return await table.live_rules(self._tables.backend, chain)
+
+    async def _write_table(self, table: KeptTable) -> bool:
+        generation = await self._any_backend().generation()
+        if generation is None or generation != self._tables.generation:
+            for one in self._tables.kept:
+                await one.doubt(self._tables.backend)
+            self._tables.generation = generation
+        if self._monitor is not None:
+            self._monitor.pause()
+        try:
+            written = await table.write(self._tables.backend)
+        finally:
+            if self._monitor is not None:
+                self._monitor.resume()
+        if written and not await self._count_generations(generation, 1):
+            table.forget()  # the listing that was remembered may be somebody else's work
+        return written
+
+    async def _check_tables(self) -> bool:
+        mended = False
+        for table in self._tables.kept:
+            if table.active:
+                mended = await self._write_table(table) or mended
+        return mended
 
     async def _is_doubtful(self, side: _Side) -> bool:
         """True when the memory may not be what the kernel holds, or was not looked through."""
@@ -294,7 +370,7 @@ class Netfilter:
             self.close()
 
     async def _open_monitor(self) -> Monitor | None:
-        if await self._side(4).backend.variant() == "legacy":
+        if await self._any_backend().variant() == "legacy":
             log.info(
                 "iptables is the legacy variant, which tells of no change: "
                 "its rules are read every %d s",
