@@ -137,11 +137,12 @@ class Kind(Generic[T]):
     Names: singular_name: None means the kind in lower case. stored False: answered by a handler of
     its own; the store has no such objects. stored_as: the kind in whose form they are kept.
 
-    How it looks: zeros: of the types that are this kind's own. defaults(obj) completes an object in
-    place (its top level is the caller's own; a part must be copied before it is changed); applying
-    it twice changes nothing. name_rule: what is wrong with a name. validate, validate_update(old,
-    new): metadata aside. An update must also pass ``validate``, unless update_replaces_rules: what
-    was once accepted stays acceptable.
+    How it looks: free_form: no schema tells its type, so metadata is checked and all else is kept
+    as it was written. zeros: of the types that are this kind's own. defaults(obj) completes an
+    object in place (its top level is the caller's own; a part must be copied before it is changed);
+    applying it twice changes nothing. name_rule: what is wrong with a name. validate,
+    validate_update(old, new): metadata aside. An update must also pass ``validate``, unless
+    update_replaces_rules: what was once accepted stays acceptable.
 
     How it is written: prepare_create(obj) and prepare_update(new, old) change the object before
     validation. generation_changes(new, old): whether ``metadata.generation`` counts up; None for
@@ -173,6 +174,7 @@ class Kind(Generic[T]):
     stored: bool = True
     stored_as: StoredAs | None = None
 
+    free_form: bool = False
     zeros: Zeros = ()
     defaults: Callable[[Object], None] = _nothing
     name_rule: Callable[[str], list[str]] = names.dns1123_subdomain

@@ -34,25 +34,19 @@ def apply_patch(
 ) -> Object:
     """Return ``obj`` with ``patch`` (parsed JSON) applied.
 
+    kind: of the object, or what a subresource takes; only strategic patches depend on it.
+
     Raises: ApiError 400 for a malformed patch, 422 for a JSON patch that does not fit the object.
-    """
-    return apply_patch_as(definition_of(kind), obj, patch, patch_type)
-
-
-def apply_patch_as(definition: str, obj: Object, patch: Any, patch_type: PatchType) -> Object:
-    """Do what ``apply_patch`` does for a type that is no served kind, such as Scale.
-
-    definition: ``io.k8s.api.autoscaling.v1.Scale``; only strategic patches depend on it.
     """
     if patch_type == "json":
         return _json_patch(obj, patch)
     if not isinstance(patch, dict):
-        kind = "array" if isinstance(patch, list) else type(patch).__name__
-        message = f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+        shape = "array" if isinstance(patch, list) else type(patch).__name__
+        message = f"json: cannot unmarshal {shape} into Go value of type map[string]interface {{}}"
         raise bad_request(message)
     if patch_type == "merge":
         return merge_patch(obj, patch)
-    merged = strategic_merge(definition, obj, patch)
+    merged = strategic_merge(definition_of(kind), obj, patch)
     # upstream reads the result into the type it knows: what the patch says of its type is not read
     return {**merged, **{field: obj[field] for field in ("apiVersion", "kind") if field in obj}}
 

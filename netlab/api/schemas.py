@@ -18,6 +18,7 @@ import jsonschema_rs
 
 from netlab.api.decoding import INT_LIMITS, Decoder, DecodingError, zero_dropped
 from netlab.api.definitions import (
+    META,
     Field,
     Shape,
     ShapeKind,
@@ -95,16 +96,21 @@ def check_fields(
     Raises: ApiError 400 for a wrong type, or for unknown and duplicate fields in mode Strict (422
     when they come from a patch).
     """
-    return check_definition(
-        definition_of(kind),
+    free_form = isinstance(kind, Kind) and kind.free_form
+    checked, texts = check_definition(
+        f"{META}.ObjectMeta" if free_form else definition_of(kind),
         kind.kind,
         kind.version,
-        obj,
+        obj.get("metadata") or {} if free_form else obj,
         mode,
         duplicates=duplicates,
         patch=patch,
         zeros=() if isinstance(kind, TypeName) else kind.zeros,
+        path="metadata." if free_form else "",
     )
+    if not free_form:
+        return checked, texts
+    return ({**obj, "metadata": checked} if checked else obj), texts
 
 
 def check_definition(
@@ -117,11 +123,12 @@ def check_definition(
     duplicates: Sequence[str] = (),
     patch: Any = None,
     zeros: Zeros = (),
+    path: str = "",
 ) -> tuple[Object, list[str]]:
     """Do what ``check_fields`` does for a type that is no served kind, such as Scale.
 
     name: of the definition, ``io.k8s.api.autoscaling.v1.Scale``; kind and version: as errors name
-    them.
+    them; path: where in the object ``obj`` stands, with a dot at its end.
     """
     problems: list[str] = []
     if not _validator(name, zeros).is_valid(obj):
@@ -130,8 +137,8 @@ def check_definition(
             obj = decoder.decode(name, obj)
         except DecodingError as error:
             raise _undecodable(kind, version, str(error)) from None
-        problems += [f'unknown field "{path}"' for path in decoder.unknown]
-    problems += [f'duplicate field "{path}"' for path in duplicates]
+        problems += [f'unknown field "{path}{field}"' for field in decoder.unknown]
+    problems += [f'duplicate field "{field}"' for field in duplicates]
     if not problems or mode == "Ignore":
         return obj, []
     del problems[MAX_PROBLEMS:]
@@ -213,4 +220,5 @@ def _shape_schema(shape: Shape) -> dict[str, Any]:
 def prepare(kinds: Iterable[Kind[Any]]) -> None:
     """Compile the schemas of ``kinds`` now, so that no first request has to wait (50 ms in all)."""
     for kind in kinds:
-        _validator(definition_of(kind), kind.zeros)
+        if not kind.free_form:
+            _validator(definition_of(kind), kind.zeros)

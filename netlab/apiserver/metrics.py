@@ -11,9 +11,9 @@ netlab leaves out watching, which metrics-server cannot do either.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
@@ -21,7 +21,7 @@ from netlab.api.field_errors import no_such_resource, not_found
 from netlab.api.kinds import NODE, POD, Kind
 from netlab.api.kinds.metrics import NODE_METRICS, POD_METRICS
 from netlab.api.meta import AnyObject
-from netlab.api.streams import ContainerUsage, NodeConnection, NodeUsage
+from netlab.api.streams import ContainerUsage, NodeUsage
 from netlab.api.view import Object
 from netlab.apiserver.http.exchange import Answer, Exchange, answer_bytes, method_not_allowed
 from netlab.apiserver.http.paths import Target
@@ -29,9 +29,8 @@ from netlab.apiserver.http.query import is_watch, list_options
 from netlab.apiserver.http.rendering import render_item, render_list
 from netlab.apiserver.registry import Registry
 from netlab.apiserver.requests import Item, ListOptions, ListResult
+from netlab.apiserver.streams.handlers import Connections
 from netlab.timestamps import rfc3339
-
-Connections: TypeAlias = Callable[[str], NodeConnection | None]
 
 
 class MetricsHandlers:

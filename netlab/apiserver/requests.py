@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
 
+from netlab.api.schemas import FieldValidation
 from netlab.client.interface import Propagation
 from netlab.store.records import Item
 
@@ -33,8 +33,6 @@ __all__ = [
     "WriteOptions",
     "WriteResult",
 ]
-
-FieldValidation: TypeAlias = Literal["Strict", "Warn", "Ignore"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,18 +18,20 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 import msgspec
 
 from netlab.api.kinds import Kind
-from netlab.api.patches import PatchType
 from netlab.api.view import Object
 from netlab.client.answers import parse_event, parse_page, split_lines
 from netlab.client.interface import Json, JsonList, ObjectList, Propagation, WatchEvent
 from netlab.clock import Clock, SystemClock
 from netlab.errors import ApiError, HostError
+
+if TYPE_CHECKING:  # a name for texts: nobody who sends a patch needs what applies it
+    from netlab.api.patches import PatchType
 
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 REQUEST_TIMEOUT_S = 30.0

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
 from netlab.api.kind import Kind
-from netlab.api.patches import PatchType
 from netlab.api.view import Object
+
+if TYPE_CHECKING:  # a name for texts: nobody who sends a patch needs what applies it
+    from netlab.api.patches import PatchType
 
 Propagation: TypeAlias = Literal["Background", "Foreground", "Orphan"]
 

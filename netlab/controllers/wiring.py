@@ -31,7 +31,9 @@ from netlab.api.kinds import (
     SERVICE_ACCOUNT,
     Kind,
 )
+from netlab.api.kinds.priorityclass import PRIORITY_CLASS
 from netlab.api.kinds.replicationcontroller import REPLICATION_CONTROLLER, ReplicationController
+from netlab.api.kinds.runtimeclass import RUNTIME_CLASS
 from netlab.api.meta import AnyObject
 from netlab.api.pods import Pod
 from netlab.client.informer import Key, key_of
@@ -70,7 +72,7 @@ from netlab.errors import ApiError, is_not_found
 
 T = TypeVar("T", bound=AnyObject)
 
-ADMITTING = (LIMIT_RANGE, RESOURCE_QUOTA)
+ADMITTING = (LIMIT_RANGE, RESOURCE_QUOTA, PRIORITY_CLASS, RUNTIME_CLASS)
 """Kinds whose objects may refuse a pod."""
 
 
@@ -119,9 +121,9 @@ def _pod_keepers(
             yield from map(key_of, sets.by_index(NAMESPACE_INDEX, new.metadata.namespace))
 
     def failed_in(old: AnyObject | None, new: AnyObject | None) -> Iterator[Key]:
-        """An account, a quota or a bound has changed: what was refused may now be allowed."""
+        """An account, a quota, a bound or a class changed: what was refused may now be allowed."""
         shown = new if new is not None else old
-        for each in sets.by_index(NAMESPACE_INDEX, shown.metadata.namespace) if shown else ():
+        for each in sets.list(shown.metadata.namespace or None) if shown else ():
             conditions = as_replica_set(each).status.conditions
             if any(condition.type == "ReplicaFailure" for condition in conditions):
                 yield key_of(each)

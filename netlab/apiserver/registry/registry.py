@@ -38,6 +38,7 @@ from netlab.api.field_errors import (
     no_such_resource,
     not_found,
     required,
+    unsupported_media_type,
 )
 from netlab.api.generate import generate_name
 from netlab.api.kind import Kind, Subresource
@@ -76,6 +77,7 @@ from netlab.timestamps import rfc3339
 __all__ = ["Registry", "SubresourceCreator", "Watch"]
 
 GENERATED_NAME_TRIES = 8
+FREE_FORM_PATCHES = ("application/json-patch+json", "application/merge-patch+json")
 
 
 class Registry:
@@ -135,6 +137,9 @@ class Registry:
             for watch in self._watches.pop(kind, ()):
                 watch.finish()
 
+    def _forget_watch(self, watch: Watch) -> None:
+        self._watches.get(watch.kind, set()).discard(watch)
+
     # reads --------------------------------------------------------------------------------------
 
     async def get(
@@ -192,7 +197,7 @@ class Registry:
             _scope(kind, namespace),
             options,
             self._bookmark_interval_s,
-            on_close=self._watches.setdefault(kind, set()).discard,
+            on_close=self._forget_watch,
         )
         self._watches.setdefault(kind, set()).add(watch)
         if kind not in self.catalog:
@@ -310,6 +315,8 @@ class Registry:
             wanted = patches.apply_patch(part.type, now, patch, patch_type)
             wanted, texts = decode_part(part.type, wanted, options)
             return await self._part_result(present, part, wanted, texts, options)
+        if kind.free_form and patch_type == "strategic":
+            raise unsupported_media_type(FREE_FORM_PATCHES)  # no schema tells how lists merge
         body = patches.apply_patch(kind, present.item.copy(), patch, patch_type)
         obj, texts = decode_object(kind, namespace, body, options, patch=patch)
         meta.check_name(obj, name)

@@ -72,6 +72,11 @@ class Watch:
         self._ended = False
         self._finishing = False
 
+    @property
+    def kind(self) -> Kind[Any]:
+        """What is watched."""
+        return self._selection.kind
+
     async def __aenter__(self) -> Watch:
         return self
 

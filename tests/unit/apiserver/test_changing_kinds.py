@@ -105,6 +105,28 @@ async def test_a_component_hears_that_its_kind_went(changing: Changing):
     assert refused.value.code == 404
 
 
+async def test_a_kind_without_a_schema_keeps_what_is_written(changing: Changing):
+    lab, catalog = changing.lab, changing.catalog
+    thing: Kind[AnyObject] = Kind(
+        "example.com", "v1", "Thing", "things", AnyObject, free_form=True, record=True
+    )
+    catalog.register(thing)
+    body = {"metadata": {"name": "a", "labels": {}}, "spec": {"odd": [1, {"b": None}]}}
+    made = await lab.create(thing, body, field_validation="Strict")
+    assert made["spec"] == {"odd": [1, {"b": None}]}
+    assert "labels" not in made["metadata"]
+    assert (await lab.patch(thing, "a", {"spec": {"more": 1}}))["spec"]["more"] == 1
+    with pytest.raises(ApiError) as refused:
+        await lab.patch(thing, "a", {"spec": {}}, patch_type="strategic")
+    assert refused.value.code == 415
+    wrong = {"metadata": {"name": "b", "lables": {}}, "spec": {}}
+    with pytest.raises(ApiError, match=r'unknown field "metadata\.lables"'):
+        await lab.create(thing, wrong, field_validation="Strict")
+    with pytest.raises(ApiError, match="cannot unmarshal number"):
+        await lab.create(thing, {"metadata": {"name": 1}})
+    assert await lab.names(thing) == ["a"]
+
+
 async def test_a_quota_counts_the_kinds_of_now(changing: Changing):
     lab, catalog = changing.lab, changing.catalog
     hard = {"count/cronjobs.batch": "2"}

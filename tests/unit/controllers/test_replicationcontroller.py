@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from netlab.api.kinds import POD
+from netlab.api.kinds.priorityclass import PRIORITY_CLASS
 from netlab.api.kinds.replicationcontroller import REPLICATION_CONTROLLER
 from netlab.api.tables import table_for
 from netlab.errors import ApiError
@@ -99,6 +100,22 @@ async def test_pods_go_with_their_controller_or_stay(plane: ControlPlane) -> Non
         return not await pods(plane)
 
     await plane.eventually(gone)
+
+
+async def test_pods_that_miss_their_class_come_when_it_does(plane: ControlPlane) -> None:
+    body = controller()
+    body["spec"]["template"]["spec"]["priorityClassName"] = "high"
+    await plane.client.create(REPLICATION_CONTROLLER, "default", body)
+
+    async def refused() -> bool:
+        found = await plane.client.get(REPLICATION_CONTROLLER, "default", "web")
+        conditions = found["status"].get("conditions") or ()
+        return any("no PriorityClass with name high" in c["message"] for c in conditions)
+
+    await plane.eventually(refused)
+    await plane.client.create(PRIORITY_CLASS, None, {"metadata": {"name": "high"}, "value": 10})
+    found = await reached(plane, 2)
+    assert found["status"]["replicas"] == 2
 
 
 REFUSED = {
