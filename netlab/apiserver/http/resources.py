@@ -91,7 +91,7 @@ class ResourceHandlers:
         self, exchange: Exchange, target: Target, kind: Kind[Any], method: str
     ) -> Answer:
         if method in ("GET", "HEAD"):
-            if is_watch(exchange.query) and "watch" in kind.verbs:
+            if is_watch(exchange.query):
                 return await self._watch(exchange, target, kind)
             return await self._list(exchange, target, kind)
         if method == "POST" and "create" in kind.verbs:
@@ -104,7 +104,7 @@ class ResourceHandlers:
         self, exchange: Exchange, target: Target, kind: Kind[Any], method: str
     ) -> Answer:
         if method in ("GET", "HEAD"):
-            if is_watch(exchange.query) and "watch" in kind.verbs:
+            if is_watch(exchange.query):
                 return await self._watch(exchange, target, kind)
             return await self._get(exchange, target, kind)
         if method == "PUT" and "update" in kind.verbs:

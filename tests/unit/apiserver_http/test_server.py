@@ -422,3 +422,12 @@ async def test_the_server_stops_while_somebody_watches(tmp_path):
                 await stack.aclose()
             with contextlib.suppress(aiohttp.ClientError):
                 await response.read()
+
+
+async def test_a_kind_that_cannot_be_watched(http):
+    async with http.get("/api/v1/componentstatuses", params={"watch": "true"}) as answer:
+        assert answer.status == 405
+        assert "not supported" in (await answer.json())["message"]
+    async with http.get("/api/v1/componentstatuses") as answer:
+        assert answer.headers["Warning"] == '299 - "v1 ComponentStatus is deprecated in v1.19+"'
+        assert [item["metadata"]["name"] for item in (await answer.json())["items"]] == ["etcd-0"]
