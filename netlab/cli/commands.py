@@ -13,6 +13,7 @@ LAB: dict[str, tuple[str, str]] = {
     "down": ("netlab.cli.down", "Stop a lab and remove all of it"),
     "status": ("netlab.cli.status", "Tell what runs and how it is"),
     "shell": ("netlab.cli.shell", "A shell, or a command, on a node"),
+    "ps": ("netlab.cli.ps", "The containers, with the pause of each pod"),
     "image": ("netlab.cli.image", "The container images the lab can run"),
     "scenario": ("netlab.cli.scenario", "Lessons: list, run and check them"),
     "exercise": ("netlab.cli.exercise", "Exercises: something is broken; mend it"),

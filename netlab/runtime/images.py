@@ -163,10 +163,11 @@ class Images:
     def _refusal(self, reference: ImageReference) -> str:
         if tags := self._built_in.tags(reference):
             # a tag that nobody made, in the words of a registry that was asked
+            main, _, _ = tags.partition(";")
             return (
                 f'failed to pull and unpack image "{reference}": failed to resolve reference '
                 f'"{reference}": {reference}: not found; netlab itself has {reference.familiar} '
-                f"with tag {tags}"
+                f"with tag {main}"
             )
         familiar = f"{reference.familiar}:{reference.tag}" if reference.tag else str(reference)
         hint = self._close_names(reference)

@@ -87,6 +87,44 @@ def test_an_image_that_is_nowhere_says_so(lab: Lab, registry: Registry) -> None:
     lab.kubectl("delete", "pod", "nowhere", "--now")
 
 
+def test_a_tag_that_nobody_made_is_not_found_and_a_real_one_runs(lab: Lab) -> None:
+    apply(lab, pod("wrong", "busybox:1.161"))
+    name = "docker.io/library/busybox:1.161"
+    words = f'failed to resolve reference "{name}": {name}: not found'
+    wait_event(lab, "wrong", "Failed", words)
+    wait_event(lab, "wrong", "Failed", "ImagePullBackOff")
+    lab.kubectl("set", "image", "pod/wrong", "main=busybox:1.36.1")
+    wait_phase(lab, "wrong", "Succeeded")
+    lab.kubectl("delete", "pod", "wrong", "--now")
+
+
+def test_containers_are_listed_with_the_pause_of_their_pod(lab: Lab) -> None:
+    manifest = pod("listed", "busybox:1.36").replace(
+        "name: main,", "name: main, args: [sleep, '99'],"
+    )
+    apply(lab, manifest)
+    wait_phase(lab, "listed", "Running")
+    uid = lab.kubectl("get", "pod", "listed", "-o", "jsonpath={.metadata.uid}")
+    lines = lab.netlab("ps", "--name", lab.name, "--filter", "name=_listed_").splitlines()
+    assert lines[0].split() == [
+        "CONTAINER",
+        "ID",
+        "IMAGE",
+        "COMMAND",
+        "CREATED",
+        "STATUS",
+        "PORTS",
+        "NAMES",
+    ]
+    assert [line.split()[-1] for line in lines[1:]] == [
+        f"k8s_main_listed_default_{uid}_0",
+        f"k8s_POD_listed_default_{uid}_0",
+    ]
+    assert '"sleep 99"' in lines[1]
+    assert "registry.k8s.io/pause:" in lines[2]
+    lab.kubectl("delete", "pod", "listed", "--now")
+
+
 def test_a_sandboxed_lab_asks_no_registry_elsewhere(lab: Lab) -> None:
     apply(lab, pod("outside", "registry.example.com/app:1"))
     wait_event(lab, "outside", "Failed", "netlab image pull")
