@@ -243,7 +243,8 @@ class PodNetwork:
         if await call_links(self._netns, lambda links: links.exists(veth)):
             port = Wanted(ON_NODE, (node_port(self._bridge, self._mtu_bytes, container_id),))
             faults = await call_links(pod_netns, lambda ls: ls.mend(self._pod_wanted(address)))
-            faults += await call_links(self._netns, lambda links: links.mend(port))
+            both = (self._bridge, veth)
+            faults += await call_links(self._netns, lambda links: links.mend(port, only=both))
             if all(fault.requests for fault in faults):
                 return [fault.text for fault in faults]
         else:

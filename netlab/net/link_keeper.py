@@ -103,7 +103,10 @@ class LinkKeeper:
             return False
         mended = [fault.text for fault in faults if fault.requests]
         for fault in faults:
-            self._tell(f"{'mended: ' if fault.requests else ''}{fault.text}")
+            if fault.requests:
+                self._tell(f"mended: {fault.text}")
+            else:  # whoever made it makes it anew, or is just taking it away
+                log.info("%s", fault.text)
         if mended:
             for told in self._mended:
                 await told()

@@ -256,15 +256,17 @@ class Links:
         routes = [route for family in families for route in self._routes(family, names)]
         return Observed(tuple(links), tuple(addresses), tuple(routes))
 
-    def mend(self, wanted: Wanted) -> list[Fault]:
+    def mend(self, wanted: Wanted, *, only: Sequence[str] | None = None) -> list[Fault]:
         """Have what is wanted; return what was not so, mended or not.
+
+        only: the links to look at, which saves listing all of them; None for all.
 
         Raises: NetworkError with the first refusal, after all was tried.
         """
         told: dict[str, Fault] = {}
         # once more: a link that was made or set up changes what else is there
         for _ in range(MEND_ROUNDS):
-            faults = plan_links(wanted, self.observe())
+            faults = plan_links(wanted, self.observe(only=only))
             told |= {fault.text: fault for fault in faults}
             requests = [request for fault in faults for request in fault.requests]
             if not requests:

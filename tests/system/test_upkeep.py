@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from netlab.clock import SystemClock
+from netlab.cni.host_ports import HostPort
 from netlab.net.link_state import LOOPBACK, Wanted, WantedLink, WantedRoute
-from tests.system.nodes import NODE_ADDRESS, SERVICE_CIDR, Node, eventually, node_with_pods
+from tests.system.nodes import NODE_ADDRESS, SERVICE_CIDR, Node, Pod, eventually, node_with_pods
 
 pytestmark = pytest.mark.system
 
@@ -158,6 +159,50 @@ async def test_what_is_undone_comes_back(tmp_path: Path, harm: tuple[str, str]) 
         await eventually(lambda: _talks(node), bool)
         for pod in node.pods:
             assert not await node.network.check(container_id=pod.name, pod_netns=pod.netns)
+
+
+PORT_HARM = (
+    "iptables -t nat -F CNI-HOSTPORT-DNAT",
+    "iptables -t nat -F CNI-HOSTPORT-SETMARK",
+    "iptables -t nat -D PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT",
+    "iptables -t nat -F",
+    "iptables -t nat -F; iptables -t nat -X",
+    "iptables -F NETLAB-FORWARD; iptables -P FORWARD DROP",
+    "echo 0 > /proc/sys/net/ipv4/conf/cni0/route_localnet",
+    "ip link del cni0",
+    "nft flush ruleset",
+)
+
+
+@pytest.mark.parametrize("harm", PORT_HARM)
+async def test_host_ports_come_back(tmp_path: Path, harm: str) -> None:
+    async with kept(tmp_path, "a") as node:
+        netns = await node.add_netns("web")
+        address = await node.network.add(
+            container_id="web",
+            pod_netns=netns,
+            namespace="test",
+            name="web",
+            host_ports=(HostPort("TCP", 8080, 80),),
+        )
+        await node.serve(Pod("web", netns, address), 80)
+
+        async def answers() -> list[str]:
+            a, port = node.pods[0].netns, 8080
+            return [
+                await node.ask(node.netns, "127.0.0.1", port, timeout_s=0.5),
+                await node.ask(a, str(NODE_ADDRESS.ip), port, timeout_s=0.5),
+            ]
+
+        before = await answers()
+        # the plugin marks the whole range of the node's pods
+        assert before == ["web 10.244.0.1", "web 10.244.0.1"]
+        policy = await node.run(node.netns, "iptables", "-S", "FORWARD")
+        await node.run(node.netns, "sh", "-c", harm)
+        await eventually(answers, lambda seen: seen == before)
+        if "DROP" in harm:  # a chain's policy is not ours
+            text = await node.run(node.netns, "iptables", "-S", "FORWARD")
+            assert text == policy.replace("-P FORWARD ACCEPT", "-P FORWARD DROP")
 
 
 async def test_what_is_not_ours_stays(tmp_path: Path) -> None:
