@@ -28,6 +28,7 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
     which the API server listens on the host's loopback and on the node's address. sandbox: the
     node is a network namespace of its own instead of the host's. registries: which ones images
     are pulled from; ``loopback`` means only those that listen on the node's own loopback.
+    internet: a sandbox has a way out through the host.
     """
 
     name: str = DEFAULT_NAME
@@ -39,6 +40,7 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
     api_port: int = 6443
     sandbox: bool = False
     registries: Literal["any", "loopback"] = "any"
+    internet: bool = False
 
     @property
     def node_ip(self) -> IPv4Address:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 INTERRUPTED = 130
+ASK = "__complete"
+"""The verb that a shell calls at each Tab (``completion``); it is not listed."""
 
 
 def run_command_line(words: Sequence[str], program: str, session: Session | None = None) -> int:
@@ -56,7 +58,8 @@ def run_command_line(words: Sequence[str], program: str, session: Session | None
 def _run_or_hand_over(session: Session, words: Sequence[str]) -> int:
     program, verb = session.program, ""
     try:
-        verb, rest = split_verb(words)
+        # of a line that is being typed no word is ours to read
+        verb, rest = (ASK, list(words[1:])) if words[:1] == [ASK] else split_verb(words)
         code = _dispatch(session, verb, rest)
         session.out.flush()
         return code
@@ -110,6 +113,9 @@ def _dispatch(session: Session, verb: str, words: list[str]) -> int:
         listing = Command("options", lambda *_: 0, usage="", text="", flags=GLOBAL_FLAGS)
         session.out.write(help_text(session.program, listing))
         return 0
+    if verb == ASK:
+        session.out.write("".join(f"{each}\n" for each in _candidates(session, words)))
+        return 0
     if verb == "--version":
         import netlab
 
@@ -128,6 +134,12 @@ def _dispatch(session: Session, verb: str, words: list[str]) -> int:
     if isinstance(found, Command):
         return _run(session, found, words)
     return _run_click(found, words, session.program, verb)
+
+
+def _candidates(session: Session, words: list[str]) -> list[str]:
+    from netlab.cli.completing import complete
+
+    return complete(session, words)
 
 
 def _lacking_words(verb: str, words: Sequence[str]) -> str:

@@ -20,6 +20,11 @@ from netlab.lab.units import need_systemd, start_at_boot
     is_flag=True,
     help="Play the VM in a network namespace of its own; the host's network stays untouched.",
 )
+@click.option(
+    "--internet",
+    is_flag=True,
+    help="With --sandbox: a way out through this machine, masqueraded.",
+)
 @click.option("--node-name", default="", help="Name of the node.  [default: node0]")
 @click.option(
     "--node-ip", default="", help="The node's address, may have /PREFIX.  [default: 10.100.199.200]"
@@ -32,13 +37,15 @@ from netlab.lab.units import need_systemd, start_at_boot
 @click.option(
     "--registries",
     type=click.Choice(["any", "loopback"]),
-    help="Where images may be pulled from.  [default: any; with --sandbox: loopback]",
+    help="Where images may be pulled from.  [default: any; in a sandbox without a way out: "
+    "loopback]",
 )
 @click.option("--at-boot", is_flag=True, help="Start the lab at every boot too (systemd).")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 def up(
     name: str,
     sandbox: bool,
+    internet: bool,
     node_name: str,
     node_ip: str,
     pod_cidr: str,
@@ -55,6 +62,7 @@ def up(
     wanted = wanted_config(
         name=name,
         sandbox=sandbox,
+        internet=internet,
         node_name=node_name,
         node_ip=node_ip,
         pod_cidr=pod_cidr,
@@ -76,6 +84,8 @@ def up(
     if at_boot:
         say(f"Starts at every boot: {start_at_boot(config)}")
     say(f"Ready after {started.seconds:.2f} s.")
+    if config.sandbox and not config.internet:
+        say("The sandbox has no way out: nothing outside of it answers (--internet makes one).")
     if config.sandbox:
         say(f"A shell on the node: netlab shell{name_flag(config)}")
 

@@ -42,12 +42,18 @@ def wanted_config(
     service_cidr: str = "",
     api_port: int | None = None,
     registries: Literal["any", "loopback"] | None = None,
+    internet: bool = False,
 ) -> LabConfig:
     """Return the settings that the words ask for; empty words and None stand for the defaults.
 
     Raises: UsageError naming the flag of ``netlab up`` whose word is wrong.
     """
     check_name(name)
+    if internet and not sandbox:
+        raise UsageError(
+            "--internet gives a sandbox a way out: without --sandbox the lab is in this machine's "
+            "own network and needs none"
+        )
     defaults = LabConfig()
     node_name = node_name or defaults.node_name
     if len(node_name) > 63 or not re.fullmatch(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?", node_name):
@@ -65,7 +71,8 @@ def wanted_config(
         if service_cidr
         else defaults.service_cidr,
         api_port=api_port if api_port is not None else FIRST_API_PORT,
-        registries=registries or ("loopback" if sandbox else "any"),
+        registries=registries or ("loopback" if sandbox and not internet else "any"),
+        internet=internet,
     )
 
 
@@ -74,6 +81,7 @@ def up_flags(config: LabConfig) -> list[str]:
     return [
         *("--name", config.name),
         *(["--sandbox"] if config.sandbox else []),
+        *(["--internet"] if config.internet else []),
         *("--node-name", config.node_name),
         *("--node-ip", str(config.node_address)),
         *("--pod-cidr", str(config.pod_cidr)),

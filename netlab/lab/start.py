@@ -8,6 +8,7 @@ still run.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from netlab.client.kubeconfig_file import kubeconfig_paths, merge_context
 from netlab.config import DEFAULT_NAME, STATE_ROOT, LabConfig, encode_config
 from netlab.errors import HostError, NetlabError, UsageError
 from netlab.lab.facts import quick_facts
+from netlab.lab.forwarding import note_host
 from netlab.lab.health import LabHealth, look_at
 from netlab.lab.labs import (
     PRIVATE,
@@ -110,6 +112,8 @@ def _start(wanted: LabConfig, facts: HostFacts, *, port_chosen: bool, tell: Tell
         _stop_at_failure(f for f in findings if not (known and f.subject == "addresses"))
         make_folders(config)
         note_netns_folder(config.name)
+        if config.internet:
+            asyncio.run(note_host())
         if known is None:
             save_config(config)
         host_ledger(config).record("settings", config.name, encode_config(config).decode())

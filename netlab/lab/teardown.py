@@ -17,6 +17,7 @@ from netlab.config import LabConfig
 from netlab.errors import NetlabError, NetworkError
 from netlab.kubelet.folders import NodeFolders
 from netlab.kubelet.volumes.removal import unmount_volumes
+from netlab.lab.forwarding import give_back_host
 from netlab.lab.labs import host_ledger, one_at_a_time
 from netlab.lab.ledger import Ledger
 from netlab.lab.netns_mount import give_back_netns_folder
@@ -28,6 +29,7 @@ from netlab.net.iptables import Iptables
 from netlab.net.links import call_links
 from netlab.net.netns import list_netns, remove_netns
 from netlab.net.sysctl import write_sysctls
+from netlab.nodes.way_out import close_way_out
 from netlab.proxy.iptables_mode import remove_rules
 from netlab.runtime.cleanup import destroy_lab_containers
 from netlab.runtime.trees import remove_tree
@@ -79,6 +81,9 @@ async def _remove_all(config: LabConfig) -> None:
     for entry in host_ledger(config).newest_first():
         await attempt(lambda entry=entry: _undo(config, entry.what, entry.name, entry.before))  # type: ignore[misc]
     if config.netns is not None:
+        await attempt(lambda: close_way_out(config))
+        with one_at_a_time():
+            await attempt(lambda: give_back_host(config.name))
         # also when the ledger was lost with the rest of the run folder
         await attempt(lambda: remove_netns(config.netns_name))
     if problems:

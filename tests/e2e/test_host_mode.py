@@ -140,3 +140,39 @@ def test_a_second_lab_on_the_machine_is_refused(
     )
     assert done.returncode == 1
     assert f"lab '{host_lab.name}' already uses this machine's own network" in done.stderr
+
+
+def test_a_sandbox_has_a_way_out_when_asked_for(machine: Machine, host_lab: HostLab) -> None:
+    """The internet is another namespace, behind the machine's uplink; FORWARD drops by default."""
+    internet = f"{machine.name}-net"
+    for line in (
+        f"ip netns add {internet}",
+        f"ip -n {machine.name} link set other netns {internet}",
+        f"ip -n {internet} address add 192.168.77.1/24 dev other",
+        f"ip -n {internet} address add 1.1.1.1/32 dev other",
+        f"ip -n {internet} link set other up",
+    ):
+        subprocess.run(line.split(), check=True, capture_output=True)
+    try:
+        machine.run("iptables", "-P", "FORWARD", "DROP")
+        before = machine.state()
+        up = ["up", "--sandbox", "--name", host_lab.name]
+        host_lab.netlab(*up, "--internet")
+        host_lab.kubectl("run", "p", "--image=busybox", "--", "sleep", "600")
+        host_lab.kubectl("wait", "--for=condition=Ready", "pod/p", "--timeout=30s")
+        for _ in range(2):
+            answered = host_lab.kubectl("exec", "p", "--", "ping", "-c", "1", "-W", "3", "1.1.1.1")
+            assert "1 packets received" in answered
+            # once more with a daemon that finds all of it there
+            subprocess.run(["kill", "-9", str(host_lab.daemon_pid())], check=True)
+            host_lab.netlab(*up, "--internet")
+        saved = machine.run("iptables-save")
+        assert saved.count(f"netlab way out of {host_lab.name}") == 3
+        host_lab.down()
+        assert machine.state() == before
+        assert "no way out" in host_lab.netlab(*up)
+        shell = ["shell", "--name", host_lab.name, "--", "ip", "route", "get", "1.1.1.1"]
+        answered = host_lab.run([*host_lab.netlab_argv(), *shell], check=False)
+        assert answered.returncode != 0
+    finally:
+        subprocess.run(["ip", "netns", "del", internet], check=True)

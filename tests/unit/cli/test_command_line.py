@@ -8,7 +8,6 @@ import pytest
 
 from netlab.api.kinds import builtin_kinds
 from netlab.cli.commands import CLUSTER
-from netlab.cli.completion import bash_code
 from netlab.cli.main import load_command, run_command_line, split_verb
 from netlab.kubectl.flags import Command, Group, help_text
 from netlab.kubectl.resources import EVERYWHERE
@@ -101,11 +100,6 @@ def test_resources_known_without_asking_are_those_of_the_api():
         return (each.group, each.version, each.kind, each.plural, each.namespaced, each.short_names)
 
     assert {shape(each) for each in EVERYWHERE} <= {shape(kind) for kind in builtin_kinds()}
-
-
-def test_completion_is_shell_code():
-    subprocess.run(["bash", "-n"], input=bash_code().encode(), check=True)
-    assert "--output" in bash_code()
 
 
 HEAVY = ("aiohttp", "asyncio", "click", "dataclasses", "msgspec", "typing", "yaml", "http.client")
