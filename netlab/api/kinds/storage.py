@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
+
 from netlab.api.kind import Counting, Kind
 from netlab.api.kinds.counted import ONE
 from netlab.api.pod_resources import Amounts
+from netlab.api.printing import (
+    AGE,
+    NAME,
+    Cells,
+    Column,
+    Printer,
+    age_of,
+    metadata,
+    name_of,
+    part,
+    wide,
+)
 from netlab.api.quantities import parse_quantity
 from netlab.api.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
+from netlab.api.storage_marks import DEFAULT_CLASS, DEFAULT_CLASS_BETA
 from netlab.api.subresources import STATUS
-from netlab.api.tables.storage import CLAIM_PRINTER, CLASS_PRINTER, VOLUME_PRINTER
 from netlab.api.validation.storage import (
     validate_persistent_volume,
     validate_persistent_volume_claim,
@@ -18,6 +33,114 @@ from netlab.api.validation.storage import (
     validate_storage_class_update,
 )
 from netlab.api.view import Object
+
+UNSET = "<unset>"
+_SHORT_MODES = {
+    "ReadWriteOnce": "RWO",
+    "ReadOnlyMany": "ROX",
+    "ReadWriteMany": "RWX",
+    "ReadWriteOncePod": "RWOP",
+}
+
+VOLUME_COLUMNS = (
+    NAME,
+    Column("Capacity", description="How much the volume holds."),
+    Column("Access Modes", description="In which ways it can be mounted."),
+    Column("Reclaim Policy", description="What becomes of it when its claim is deleted."),
+    Column("Status", description="Where it is in its life."),
+    Column("Claim", description="The claim it is bound to."),
+    Column("StorageClass", description="The class it belongs to."),
+    Column("VolumeAttributesClass", description="The class of its changeable attributes."),
+    Column("Reason", description="Why its status is what it is."),
+    AGE,
+    wide("VolumeMode", description="Filesystem or Block."),
+)
+CLAIM_COLUMNS = (
+    NAME,
+    Column("Status", description="Where the claim is in its life."),
+    Column("Volume", description="The volume it is bound to."),
+    Column("Capacity", description="How much that volume holds."),
+    Column("Access Modes", description="In which ways it can be mounted."),
+    Column("StorageClass", description="The class it asks for."),
+    Column("VolumeAttributesClass", description="The class of its changeable attributes."),
+    AGE,
+    wide("VolumeMode", description="Filesystem or Block."),
+)
+CLASS_COLUMNS = (
+    NAME,
+    Column("Provisioner", description="Who makes its volumes."),
+    Column("ReclaimPolicy", description="What becomes of them when their claim is deleted."),
+    Column("VolumeBindingMode", description="When claims are bound."),
+    Column("AllowVolumeExpansion", description="Whether claims can be made larger."),
+    AGE,
+)
+
+
+def short_modes(modes: Iterable[str]) -> str:
+    """Return access modes as ``RWO,ROX``, in Kubernetes' order, each once."""
+    given = set(modes)
+    return ",".join(short for mode, short in _SHORT_MODES.items() if mode in given)
+
+
+def volume_cells(volume: Object, now: datetime) -> Cells:
+    """Return the cells of ``VOLUME_COLUMNS``."""
+    spec = part(volume, "spec")
+    claim = spec.get("claimRef")
+    return [
+        name_of(volume),
+        part(spec, "capacity").get("storage", "0"),
+        short_modes(spec.get("accessModes") or ()),
+        spec.get("persistentVolumeReclaimPolicy", ""),
+        _phase(volume),
+        f"{claim.get('namespace', '')}/{claim.get('name', '')}" if claim else "",
+        spec.get("storageClassName", ""),
+        spec.get("volumeAttributesClassName") or UNSET,
+        part(volume, "status").get("reason", ""),
+        age_of(volume, now),
+        spec.get("volumeMode") or UNSET,
+    ]
+
+
+def claim_cells(claim: Object, now: datetime) -> Cells:
+    """Return the cells of ``CLAIM_COLUMNS``; capacity and modes are those of the volume."""
+    spec, status = part(claim, "spec"), part(claim, "status")
+    volume = spec.get("volumeName", "")
+    return [
+        name_of(claim),
+        _phase(claim),
+        volume,
+        part(status, "capacity").get("storage", "0") if volume else "",
+        short_modes(status.get("accessModes") or ()) if volume else "",
+        spec.get("storageClassName", ""),
+        spec.get("volumeAttributesClassName") or UNSET,
+        age_of(claim, now),
+        spec.get("volumeMode") or UNSET,
+    ]
+
+
+def class_cells(storage_class: Object, now: datetime) -> Cells:
+    """Return the cells of ``CLASS_COLUMNS``."""
+    annotations = metadata(storage_class).get("annotations") or {}
+    default = any(annotations.get(name) == "true" for name in (DEFAULT_CLASS, DEFAULT_CLASS_BETA))
+    return [
+        name_of(storage_class) + (" (default)" if default else ""),
+        storage_class.get("provisioner", ""),
+        storage_class.get("reclaimPolicy") or "Delete",
+        storage_class.get("volumeBindingMode") or UNSET,
+        bool(storage_class.get("allowVolumeExpansion")),
+        age_of(storage_class, now),
+    ]
+
+
+def _phase(obj: Object) -> str:
+    if metadata(obj).get("deletionTimestamp"):
+        return "Terminating"
+    return str(part(obj, "status").get("phase", ""))
+
+
+VOLUME_PRINTER = Printer(VOLUME_COLUMNS, volume_cells)
+CLAIM_PRINTER = Printer(CLAIM_COLUMNS, claim_cells)
+CLASS_PRINTER = Printer(CLASS_COLUMNS, class_cells)
 
 
 def _volume_defaults(new: Object) -> None:
