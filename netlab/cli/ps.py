@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from netlab.config import DEFAULT_NAME
+from netlab.cli.names import current_name_option
 from netlab.errors import HostError, UsageError
+from netlab.lab.current import current_lab
 from netlab.lab.labs import load_config
 from netlab.runtime.listing import ListedContainer, list_containers
 
@@ -24,7 +25,7 @@ _STATES = ("created", "running", "exited")
 
 
 @click.command("ps", short_help="The containers of the lab, with the pause of each pod.")
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Name of the lab.")
+@current_name_option
 @click.option("--all", "-a", "every", is_flag=True, help="Also those that do not run.")
 @click.option("--quiet", "-q", is_flag=True, help="Print ids only.")
 @click.option("--no-trunc", is_flag=True, help="Do not cut anything off.")
@@ -36,9 +37,9 @@ _STATES = ("created", "running", "exited")
     metavar="name=TEXT",
     help="Only some: name=, id=, status=, ancestor= (an image).",
 )
-def ps(name: str, every: bool, quiet: bool, no_trunc: bool, filters: Sequence[str]) -> None:
+def ps(name: str | None, every: bool, quiet: bool, no_trunc: bool, filters: Sequence[str]) -> None:
     """List the containers of a lab, the newest first."""
-    config = load_config(name)
+    config = load_config(name or current_lab())
     try:
         found = list_containers(config.run_dir, config.state_dir)
     except PermissionError as error:

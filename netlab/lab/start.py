@@ -98,7 +98,7 @@ def start_lab(wanted: LabConfig, *, port_chosen: bool = False, tell: Tell = _sil
     _stop_at_failure([check_root(facts)])
     with turn(wanted.name, waiting=lambda pid: tell(StartEvent("waiting", wanted, pid=pid))):
         config = _start(wanted, facts, port_chosen=port_chosen, tell=tell)
-        kubeconfigs = tuple(_merge(config))
+        kubeconfigs = tuple(_merge(config, tell))
     return Started(config, kubeconfigs, time.monotonic() - start)
 
 
@@ -127,7 +127,10 @@ def _start(wanted: LabConfig, facts: HostFacts, *, port_chosen: bool, tell: Tell
         except HostError as error:
             if known is None:
                 raise HostError(f"{error}; its log: {_give_up(config)}") from error
-            raise HostError(f"{error}; its log: {_log_path(config)}") from error
+            flag = name_flag(config)
+            raise HostError(
+                f"{error}; its log: {_log_path(config)}; 'netlab down{flag}' removes the lab"
+            ) from error
     return config
 
 
@@ -250,11 +253,15 @@ def _advice(health: LabHealth) -> str:
     return f"; 'netlab down{flag}' and 'netlab up{flag}' make it anew"
 
 
-def _merge(config: LabConfig) -> list[Path]:
-    """Merge the lab's context into the kubeconfigs; return the files written."""
+def _merge(config: LabConfig, tell: Tell) -> list[Path]:
+    """Merge the lab's context into the kubeconfigs; return the files written.
+
+    Raises: UsageError when none could be; of two, the one that could not is warned of.
+    """
     pki = config.state_dir / "pki"
     ledger = kubeconfig_ledger(config)
-    written = []
+    written: list[Path] = []
+    problems: list[NetlabError] = []
     for path in kubeconfig_paths():
         ledger.record("kubeconfig", str(path))
         try:
@@ -267,6 +274,11 @@ def _merge(config: LabConfig) -> list[Path]:
                 key_pem=(pki / "admin.key").read_bytes(),
             )
         except NetlabError as error:
-            raise UsageError(f"the lab runs, but {error}") from error
-        written.append(path)
+            problems.append(error)
+        else:
+            written.append(path)
+    for problem in problems:
+        if not written:
+            raise UsageError(f"the lab runs, but {problem}") from problem
+        tell(StartEvent("warning", config, str(problem)))
     return written

@@ -87,7 +87,8 @@ def _remove_contexts(config: LabConfig) -> tuple[list[str], list[tuple[Path, str
         try:
             follower = remove_context(path, config.context, successors=successors)
         except (NetlabError, OSError) as error:
-            problems.append(f"context {config.context} stays in {path}: {error}")
+            cause = str(error).removeprefix(f"{path}: ")
+            problems.append(f"context {config.context} stays in {path}: {cause}")
         else:
             if follower:
                 contexts.append((path, follower))
