@@ -34,8 +34,8 @@ from netlab.apiserver.auth.pki import Pki, ensure_pki
 from netlab.apiserver.bootstrap import ensure_system_objects, keep_kubernetes_service
 from netlab.apiserver.discovery.handlers import Check
 from netlab.apiserver.expiry import run_event_expiry
-from netlab.apiserver.local import LocalClient
-from netlab.apiserver.requests import UserInfo
+from netlab.apiserver.identities import account_user, component_user, node_user
+from netlab.apiserver.requests import SYSTEM_USER
 from netlab.client.informers import SharedInformers
 from netlab.client.interface import Client
 from netlab.client.kubeconfig_file import merge_context
@@ -135,7 +135,7 @@ class Daemon:
                 running = [
                     group.create_task(self._run_components(plane, pki, node_links)),
                     group.create_task(
-                        run_event_expiry(store, _client(plane, "apiserver"), self._clock)
+                        run_event_expiry(store, plane.client(SYSTEM_USER), self._clock)
                     ),
                 ]
                 await stop.wait()
@@ -158,7 +158,7 @@ class Daemon:
             connections=self._connection,
             checks={name: partial(self._is_well, name) for name in COMPONENTS},
         )
-        await ensure_system_objects(_client(plane, "apiserver"), self._config)
+        await ensure_system_objects(plane.client(SYSTEM_USER), self._config)
         async with plane.server.serve(await self._listen()):
             self._write_kubeconfig(pki)
             yield plane
@@ -208,7 +208,7 @@ class Daemon:
         parts = self._build(plane, pki, node_links)
         self._parts = parts
         async with parts.runtime, asyncio.TaskGroup() as group:
-            apiserver = _client(plane, "apiserver")
+            apiserver = plane.client(SYSTEM_USER)
             group.create_task(keep_kubernetes_service(apiserver, self._config, self._clock))
             group.create_task(parts.informers.run())
             group.create_task(parts.controllers.run())
@@ -225,7 +225,7 @@ class Daemon:
         """Make all components; none of them runs yet."""
         config, clock = self._config, self._clock
         informers = SharedInformers.recording(
-            _client(plane, "apiserver"), clock, component="netlab"
+            plane.client(component_user("netlab-informers")), clock, component="netlab"
         )
         host = NetworkHost(
             config.netns, record=self._record_sysctl, tool=settled_tool(self._ledger) or "iptables"
@@ -245,7 +245,7 @@ class Daemon:
             registries=RegistryRules(anywhere=config.registries == "any", node_netns=config.netns),
         )
         kubelet = Kubelet(
-            client=_client(plane, f"node:{config.node_name}", "system:nodes"),
+            client=plane.client(node_user(config.node_name)),
             informers=informers,
             runtime=runtime,
             network=network,
@@ -262,16 +262,16 @@ class Daemon:
             clock=clock,
         )
         controllers = ControllerManager(
-            _client(plane, "kube-controller-manager"),
+            plane.client(component_user("kube-controller-manager")),
             informers,
             clock,
             ca_pem=pki.ca_pem.decode(),
             cluster_cidr=config.pod_cidr,
             catalog=plane.registry.catalog,
         )
-        scheduler = Scheduler(_client(plane, "kube-scheduler"), informers, clock)
+        scheduler = Scheduler(plane.client(component_user("kube-scheduler")), informers, clock)
         provisioner = LocalPathProvisioner(
-            client=_client(plane, "local-path-provisioner"),
+            client=plane.client(account_user("kube-system", "local-path-provisioner")),
             informers=informers,
             clock=clock,
             folder=NodeFolders.of(config.node()).persistent,
@@ -306,12 +306,6 @@ class Daemon:
 
     def _record_sysctl(self, name: str, before: str) -> None:
         self._ledger.record("sysctl", name, before)
-
-
-def _client(plane: ControlPlane, name: str, group: str = "system:masters") -> Client:
-    """Return a client that acts as one of Kubernetes' own components."""
-    user = UserInfo(f"system:{name}", groups=(group, "system:authenticated"))
-    return LocalClient(plane.registry, user)
 
 
 async def _ensure_objects(client: Client, catalog: Catalog, config: LabConfig) -> None:

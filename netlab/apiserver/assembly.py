@@ -14,10 +14,14 @@ from netlab.api.catalog import Catalog
 from netlab.api.kinds import SERVICE_ACCOUNT, Kind
 from netlab.api.kinds.componentstatus import COMPONENT_STATUS
 from netlab.api.view import Object
+from netlab.apiserver.auth.authorizer import Authorizer
+from netlab.apiserver.auth.escalation import escalation_plugins
+from netlab.apiserver.auth.node_restriction import restriction_plugins
 from netlab.apiserver.auth.pki import Pki
 from netlab.apiserver.auth.tokens import ServiceAccountTokens
 from netlab.apiserver.discovery.handlers import Check
 from netlab.apiserver.http.server import ApiServer
+from netlab.apiserver.local import LocalClient
 from netlab.apiserver.registry import Registry
 from netlab.apiserver.requests import UserInfo
 from netlab.apiserver.storage.components import component_statuses
@@ -33,7 +37,12 @@ class ControlPlane:
 
     registry: Registry
     tokens: ServiceAccountTokens
+    authorizer: Authorizer
     server: ApiServer
+
+    def client(self, user: UserInfo) -> LocalClient:
+        """Return a client in this process that acts, with his rights only, for a user."""
+        return LocalClient(self.registry, user, self.authorizer)
 
 
 def issuer_of(config: LabConfig) -> str:
@@ -62,11 +71,13 @@ def assemble(
     tokens = ServiceAccountTokens(
         pki.service_account_key_pem, issuer_of(config), get=read, clock=clock
     )
+    authorizer = Authorizer(store)
     registry = Registry(
         store,
         config,
         clock,
         catalog=catalog,
+        rights=(*escalation_plugins(authorizer), *restriction_plugins()),
         creators={(SERVICE_ACCOUNT, "token"): tokens.create},
         computed={COMPONENT_STATUS: component_statuses(store, checks or {})},
     )
@@ -76,8 +87,9 @@ def assemble(
         pki,
         clock,
         tokens=tokens,
+        authorizer=authorizer,
         connections=connections,
         static_tokens=static_tokens,
         checks=checks,
     )
-    return ControlPlane(registry, tokens, server)
+    return ControlPlane(registry, tokens, authorizer, server)

@@ -25,6 +25,7 @@ from netlab.api.kinds import (
 from netlab.api.kinds.priorityclass import PRIORITY_CLASS, SYSTEM_CLASSES, system_class
 from netlab.api.storage_marks import DEFAULT_CLASS, LOCAL_PATH, WAIT_FOR_CONSUMER
 from netlab.api.view import Object
+from netlab.apiserver.auth.reconciling import ensure_bootstrap_policy
 from netlab.client.interface import Client
 from netlab.clock import Clock
 from netlab.config import LabConfig
@@ -40,11 +41,12 @@ KEEP_INTERVAL_S = 10.0
 
 
 async def ensure_system_objects(client: Client, config: LabConfig) -> None:
-    """Make the system namespaces and priority classes, the default StorageClass, and Service
-    default/kubernetes with the API server behind it.
+    """Make the roles and bindings, the system namespaces and priority classes, the default
+    StorageClass, and Service default/kubernetes with the API server behind it.
 
     Raises: ApiError when something else has taken the Service's address.
     """
+    await ensure_bootstrap_policy(client)
     for name in SYSTEM_NAMESPACES:
         await _ensure(client, NAMESPACE, None, {"metadata": {"name": name}})
     for name in SYSTEM_CLASSES:

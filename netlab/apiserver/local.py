@@ -12,9 +12,11 @@ from typing import Any
 
 import msgspec
 
-from netlab.api.kinds import Kind
+from netlab.api.kinds import NAMESPACE, Kind
 from netlab.api.patches import PatchType
 from netlab.api.view import Object
+from netlab.apiserver.auth.authorizer import Authorizer
+from netlab.apiserver.auth.authz import Access
 from netlab.apiserver.registry import Registry
 from netlab.apiserver.requests import (
     DeleteOptions,
@@ -28,17 +30,47 @@ from netlab.client.interface import JsonList, ObjectList, Propagation, WatchEven
 
 
 class LocalClient:
-    """A ``Client`` in the name of one user. Its writes earn no warnings: nobody would read them."""
+    """A ``Client`` in the name of one user. Its writes earn no warnings: nobody would read them.
 
-    def __init__(self, registry: Registry, user: UserInfo) -> None:
+    authorizer: says what the user may do, as for requests over HTTPS; None trusts the user, which
+    is for the API server itself and for tests.
+    """
+
+    def __init__(
+        self, registry: Registry, user: UserInfo, authorizer: Authorizer | None = None
+    ) -> None:
         self._registry = registry
         self._user = user
+        self._authorizer = authorizer
         self._write = WriteOptions(
             field_validation="Ignore", field_manager=user.name, user=user, advise=False
         )
 
+    def _require(
+        self,
+        verb: str,
+        kind: Kind[Any],
+        namespace: str | None,
+        name: str = "",
+        subresource: str = "",
+    ) -> None:
+        """Let pass what the user may do. Raises: ApiError Forbidden."""
+        if self._authorizer is None:
+            return
+        where = name if kind is NAMESPACE else (namespace or "")
+        access = Access(
+            verb,
+            group=kind.group,
+            resource=kind.plural,
+            subresource=subresource,
+            namespace=where,
+            name=name,
+        )
+        self._authorizer.require(self._user, access)
+
     async def get(self, kind: Kind[Any], namespace: str | None, name: str) -> Object:
         """Return the object. Raises: ApiError NotFound."""
+        self._require("get", kind, namespace, name)
         return _own(await self._registry.get(kind, namespace, name))
 
     async def list(
@@ -50,6 +82,7 @@ class LocalClient:
         field_selector: str = "",
     ) -> ObjectList:
         """Return the objects that match."""
+        self._require("list", kind, namespace)
         options = ListOptions(label_selector=label_selector, field_selector=field_selector)
         result = await self._registry.list(kind, namespace, options)
         return ObjectList([_own(item) for item in result.items], result.resource_version)
@@ -63,6 +96,7 @@ class LocalClient:
         field_selector: str = "",
     ) -> JsonList:
         """Return the objects that match, as the store's own bytes."""
+        self._require("list", kind, namespace)
         options = ListOptions(label_selector=label_selector, field_selector=field_selector)
         result = await self._registry.list(kind, namespace, options)
         return JsonList([item.json for item in result.items], result.resource_version)
@@ -77,6 +111,7 @@ class LocalClient:
         field_selector: str = "",
     ) -> AsyncIterator[WatchEvent]:
         """Yield events after ``resource_version``, for ever. Raises: ApiError Expired."""
+        self._require("watch", kind, namespace)
         options = WatchOptions(
             label_selector=label_selector,
             field_selector=field_selector,
@@ -90,6 +125,7 @@ class LocalClient:
         self, kind: Kind[Any], namespace: str | None, obj: Mapping[str, Any]
     ) -> Object:
         """Store a new object."""
+        self._require("create", kind, namespace)
         result = await self._registry.create(kind, namespace, _copy(obj), self._write)
         return _own(result.item)
 
@@ -104,6 +140,7 @@ class LocalClient:
         """Replace the object, or its status."""
         body = _copy(obj)
         name = (body.get("metadata") or {}).get("name") or ""
+        self._require("update", kind, namespace, name, subresource)
         result = await self._registry.update(
             kind, namespace, name, body, self._write, subresource=subresource
         )
@@ -120,6 +157,7 @@ class LocalClient:
         subresource: str = "",
     ) -> Object:
         """Change the object, or its status."""
+        self._require("patch", kind, namespace, name, subresource)
         result = await self._registry.patch(
             kind, namespace, name, _copy(patch), patch_type, self._write, subresource=subresource
         )
@@ -136,6 +174,7 @@ class LocalClient:
         uid: str | None = None,
     ) -> Object:
         """Delete, or mark for deletion; return the object's last state."""
+        self._require("delete", kind, namespace, name)
         options = DeleteOptions(
             grace_period_s=grace_period_s,
             propagation=propagation,
@@ -153,6 +192,7 @@ class LocalClient:
         body: Mapping[str, Any],
     ) -> Object:
         """POST to a subresource: pods/binding, serviceaccounts/token."""
+        self._require("create", kind, namespace, name, subresource)
         result = await self._registry.create_subresource(
             kind, namespace, name, subresource, _copy(body), self._write
         )

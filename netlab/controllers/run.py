@@ -21,6 +21,7 @@ from netlab.clock import Clock
 from netlab.controllers import persistentvolume_wiring, wiring
 from netlab.controllers.cache import MAX_AGE_S, Cache
 from netlab.controllers.caches import Caches
+from netlab.controllers.clusterrole_wiring import cluster_roles
 from netlab.controllers.garbage import GarbageCollector
 from netlab.controllers.loop import Executor, Loop, Reconciler
 from netlab.controllers.mirroring_wiring import mirrored_slices
@@ -56,6 +57,7 @@ class ControllerManager:
             wiring.endpoints(caches),
             mirrored_slices(caches),
             wiring.service_accounts(caches),
+            cluster_roles(caches),
             wiring.root_cas(caches, ca_pem),
             wiring.namespace_deletion(caches, kinds, client, clock),
             wiring.nodes(caches, clock),

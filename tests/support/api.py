@@ -15,7 +15,6 @@ from netlab.api.streams import STDERR, STDOUT, ByteStream
 from netlab.apiserver.assembly import assemble
 from netlab.apiserver.auth.pki import ensure_pki
 from netlab.apiserver.bootstrap import ensure_system_objects
-from netlab.apiserver.local import LocalClient
 from netlab.apiserver.requests import SYSTEM_USER
 from netlab.client.https import Endpoint
 from netlab.clock import SystemClock
@@ -106,7 +105,7 @@ class ApiLab:
         ca, cert, key = pki.admin_credentials()
         self.admin = Endpoint(url=self.url, ca_pem=ca, cert_pem=cert, key_pem=key)
         self.nobody = Endpoint(url=self.url, ca_pem=ca)
-        self.local = LocalClient(plane.registry, SYSTEM_USER)
+        self.local = plane.client(SYSTEM_USER)
 
     def kubeconfig(self):
         """The admin's kubeconfig, as JSON (which is YAML)."""

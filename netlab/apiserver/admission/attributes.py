@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from netlab.api.kind import Kind
 from netlab.api.view import Object
+from netlab.apiserver.requests import SYSTEM_USER, UserInfo
 
 Lookup: TypeAlias = Callable[[Kind[Any], str, str], Object | None]
 """(kind, namespace, name) -> the object, or None. Not to be changed."""
@@ -26,7 +27,7 @@ class Attributes:
     """One write on its way; operation is CREATE, UPDATE or DELETE. old is None for CREATE.
 
     lookup and all_of read the store's newest state, queued writes included. subresource: "" for
-    the object itself.
+    the object itself. user: who asks.
     """
 
     operation: str
@@ -39,6 +40,7 @@ class Attributes:
     random: Random
     all_of: Listing = _nothing
     subresource: str = ""
+    user: UserInfo = SYSTEM_USER
 
 
 @dataclass(frozen=True, slots=True)

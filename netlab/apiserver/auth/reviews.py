@@ -1,38 +1,61 @@
 """The questions a caller may ask about itself and others: who am I, may I, what may I.
 
-Answers authentication.k8s.io and authorization.k8s.io (``kubectl auth whoami``, ``auth can-i``)
-from the authenticated user and the table of grants. Mirrors the ``authentication`` and
-``authorization`` REST storages of kube-apiserver. Nothing is stored. Pure but for the token check.
+Answers authentication.k8s.io and authorization.k8s.io (``kubectl auth whoami``, ``auth can-i``) by
+the authenticated user and the authorizer. Mirrors the ``authentication`` and ``authorization`` REST
+storages of kube-apiserver. Nothing is stored. Pure but for the token check.
+
+Rule for callers: bodies have been read by their types, so the fields have theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from netlab.api.field_errors import bad_request, invalid, invalid_value, required
+from netlab.api.kind import Kind
+from netlab.api.rbac import PolicyRule
 from netlab.api.view import Object
-from netlab.apiserver.auth.authz import Access, Grant, allowed, grants_of
+from netlab.apiserver.auth.authorizer import MASTERS, Authorizer
+from netlab.apiserver.auth.authz import Access
+from netlab.apiserver.auth.rules import EVERYTHING
 from netlab.apiserver.requests import UserInfo
-from netlab.errors import ApiError
 
 TokenCheck: TypeAlias = Callable[[str], Awaitable[UserInfo | None]]
 
+_ONE_OF = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewer:
+    """Whom reviews are answered by."""
+
+    authorizer: Authorizer
+    check_token: TokenCheck
+
 
 async def answer_review(
-    kind: str, namespace: str, body: Object, user: UserInfo, check_token: TokenCheck
+    kind: Kind[Any], namespace: str, body: Object, user: UserInfo, reviewer: Reviewer
 ) -> Object:
-    """Return the review with its status. kind: one of ``discovery.REVIEWS``."""
+    """Return the review with its status.
+
+    Raises: ApiError Invalid or BadRequest for a question that makes no sense.
+    """
     spec = body.get("spec") or {}
-    if kind == "SelfSubjectReview":
-        status: Object = {"userInfo": user_info(user)}
-    elif kind == "TokenReview":
-        status = await _token_status(spec, check_token)
-    elif kind == "SelfSubjectAccessReview":
-        status = _access_status(spec, user.name, user.groups)
-    elif kind == "SelfSubjectRulesReview":
-        status = rules_status(grants_of(user.name, user.groups))
-    else:
-        status = _subject_access_status(kind, namespace, spec)
+    match kind.kind:
+        case "SelfSubjectReview":
+            status: Object = {"userInfo": user_info(user)}
+        case "TokenReview":
+            status = await _token_status(spec, reviewer.check_token)
+        case "SelfSubjectAccessReview":
+            status = _access_status(kind, spec, user, reviewer.authorizer)
+        case "SelfSubjectRulesReview":
+            if not spec.get("namespace"):
+                raise bad_request("no namespace on request")
+            status = rules_status(user, spec["namespace"], reviewer.authorizer)
+        case _:
+            status = _subject_access_status(kind, namespace, spec, reviewer.authorizer)
     metadata = body.get("metadata") or {"creationTimestamp": None}
     return {**body, "metadata": metadata, "status": status}
 
@@ -52,63 +75,92 @@ def user_info(user: UserInfo) -> Object:
 async def _token_status(spec: Mapping[str, Any], check_token: TokenCheck) -> Object:
     token = spec.get("token")
     if not token:
-        raise ApiError(400, "BadRequest", "token is required for TokenReview in authentication")
-    user = await check_token(str(token))
+        raise bad_request("token is required for TokenReview in authentication")
+    user = await check_token(token)
     if user is None:
         return {"user": {}, "error": "invalid bearer token"}
     return {"authenticated": True, "user": user_info(user)}
 
 
-def access_of(spec: Mapping[str, Any]) -> Access:
+def access_of(kind: Kind[Any], spec: Mapping[str, Any]) -> Access:
     """Return what a review's spec asks for.
 
     Raises: ApiError Invalid unless exactly one kind of attributes is given.
     """
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if (resource is None) == (path is None):
-        raise ApiError(
-            422,
-            "Invalid",
-            "spec.resourceAttributes: Invalid value: exactly one of nonResourceAttributes or "
-            "resourceAttributes must be specified",
-        )
+        field = "spec.resourceAttributes" if resource is None else "spec.nonResourceAttributes"
+        value = None if resource is None else "cannot be specified in combination with"
+        if resource is not None:
+            error = invalid_value(field, path, f"{value} resourceAttributes")
+        else:
+            error = invalid_value(field, None, _ONE_OF)
+        raise invalid(kind, "", [error])
     if path is not None:
-        return Access(str(path.get("verb", "")), path=str(path.get("path") or "/"))
+        return Access(path.get("verb") or "", path=path.get("path") or "/")
     fields = ("group", "resource", "subresource", "namespace", "name")
     given = resource or {}
-    return Access(str(given.get("verb", "")), **{key: str(given.get(key, "")) for key in fields})
+    return Access(given.get("verb") or "", **{key: given.get(key) or "" for key in fields})
 
 
-def _access_status(spec: Mapping[str, Any], user: str, groups: Sequence[str]) -> Object:
-    status: Object = {"allowed": allowed(user, groups, access_of(spec))}
+def _access_status(
+    kind: Kind[Any], spec: Mapping[str, Any], user: UserInfo, authorizer: Authorizer
+) -> Object:
+    decision = authorizer.decide(user, access_of(kind, spec))
+    status: Object = {"allowed": decision.allowed}
+    if decision.reason:
+        status["reason"] = decision.reason
     return status
 
 
-def _subject_access_status(kind: str, namespace: str, spec: Mapping[str, Any]) -> Object:
+def _subject_access_status(
+    kind: Kind[Any], namespace: str, spec: Mapping[str, Any], authorizer: Authorizer
+) -> Object:
     attributes = spec.get("resourceAttributes") or {}
-    if kind == "LocalSubjectAccessReview" and attributes.get("namespace", "") != namespace:
-        raise ApiError(
-            400,
-            "BadRequest",
-            "spec.resourceAttributes.namespace must match namespace: " + namespace,
+    if not spec.get("user") and not spec.get("groups"):
+        raise invalid(
+            kind, "", [required("spec.user", "at least one of user or group must be specified")]
         )
-    return _access_status(spec, str(spec.get("user", "")), spec.get("groups") or [])
+    if kind.kind == "LocalSubjectAccessReview":
+        if attributes.get("namespace") != namespace:
+            raise bad_request(
+                f"spec.resourceAttributes.namespace must match namespace: {namespace}"
+            )
+        if spec.get("nonResourceAttributes") is not None:
+            error = invalid_value(
+                "spec.nonResourceAttributes",
+                spec["nonResourceAttributes"],
+                "disallowed on this kind of request",
+            )
+            raise invalid(kind, "", [error])
+    extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
+    user = UserInfo(
+        spec.get("user") or "",
+        uid=spec.get("uid") or "",
+        groups=tuple(spec.get("groups") or ()),
+        extra=extra,
+    )
+    return _access_status(kind, spec, user, authorizer)
 
 
-def rules_status(grants: Sequence[Grant]) -> Object:
-    """Return a SubjectRulesReviewStatus that lists ``grants``."""
-    resource_rules = [
-        {
-            "verbs": list(grant.verbs),
-            "apiGroups": list(grant.api_groups),
-            "resources": list(grant.resources),
-        }
-        for grant in grants
-        if grant.resources
-    ]
-    path_rules = [
-        {"verbs": list(grant.verbs), "nonResourceURLs": list(grant.paths)}
-        for grant in grants
-        if grant.paths
-    ]
+def rules_status(user: UserInfo, namespace: str, authorizer: Authorizer) -> Object:
+    """Return a SubjectRulesReviewStatus: what the user may do in a namespace."""
+    rules: Iterable[PolicyRule] = authorizer.rules(user, namespace)
+    if MASTERS in user.groups:
+        rules = [*EVERYTHING, *rules]
+    resource_rules, path_rules = [], []
+    for rule in dict.fromkeys(rules):
+        if rule.resources:
+            shown: Object = {
+                "verbs": list(rule.verbs),
+                "apiGroups": list(rule.api_groups),
+                "resources": list(rule.resources),
+            }
+            if rule.resource_names:
+                shown["resourceNames"] = list(rule.resource_names)
+            resource_rules.append(shown)
+        if rule.non_resource_urls:
+            path_rules.append(
+                {"verbs": list(rule.verbs), "nonResourceURLs": list(rule.non_resource_urls)}
+            )
     return {"resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": False}

@@ -11,6 +11,8 @@ documents.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 import jwt
+import msgspec
 from cryptography.hazmat.primitives import serialization
 
 from netlab.api.kinds import NODE, POD, SERVICE_ACCOUNT, Kind
@@ -60,6 +63,19 @@ class ServiceAccountToken:
         return f"{PREFIX}{self.namespace}:{self.account}"
 
 
+def _key_id(key: Any) -> str:
+    """Return the name of a public key, as Kubernetes makes it: a digest of its DER form."""
+    der = key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
+
+
+def _public_jwk(key: Any) -> dict[str, Any]:
+    jwk: dict[str, Any] = jwt.algorithms.ECAlgorithm.to_jwk(key, as_dict=True)
+    return jwk
+
+
 class ServiceAccountTokens:
     """Issues and checks the tokens of one lab. get: reads stored objects."""
 
@@ -69,9 +85,30 @@ class ServiceAccountTokens:
         self._public_pem = private.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
+        self._public_jwk = _public_jwk(private.public_key())
+        self._key_id = _key_id(private.public_key())
         self._issuer = issuer
         self._get = get
         self._clock = clock
+
+    def issuer_page(self, address: str) -> tuple[bytes, str]:
+        """Return ``/.well-known/openid-configuration``: who signs, and where the keys are.
+
+        address: ``host:port`` of the API server, for clients.
+        """
+        document = {
+            "issuer": self._issuer,
+            "jwks_uri": f"https://{address}/openid/v1/jwks",
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": [ALGORITHM],
+        }
+        return msgspec.json.encode(document), "application/json"
+
+    def keys_page(self) -> tuple[bytes, str]:
+        """Return ``/openid/v1/jwks``: the public keys, for whoever checks tokens himself."""
+        key = {"use": "sig", "kid": self._key_id, "alg": ALGORITHM, **self._public_jwk}
+        return msgspec.json.encode({"keys": [key]}), "application/jwk-set+json"
 
     async def create(self, account: Item, body: Object, options: WriteOptions) -> Object:
         """Answer a TokenRequest for a service account: the request with its status.
@@ -92,7 +129,8 @@ class ServiceAccountTokens:
         node = await self._node_of(pod)
         now = self._clock.now()
         claims = self._claims(account.object, pod, node, audiences, lifetime_s, now)
-        token = jwt.encode(claims, self._key_pem, algorithm=ALGORITHM)
+        headers = {"kid": self._key_id}
+        token = jwt.encode(claims, self._key_pem, algorithm=ALGORITHM, headers=headers)
         spec |= {"audiences": audiences, "expirationSeconds": lifetime_s, "boundObjectRef": bound}
         return {
             "kind": "TokenRequest",

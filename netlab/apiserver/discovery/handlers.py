@@ -47,6 +47,9 @@ HEALTH_PATHS = ("healthz", "livez", "readyz")
 Check: TypeAlias = Callable[[], bool]
 """Tells whether one part of the lab is well; must not wait."""
 
+Page: TypeAlias = Callable[[], tuple[bytes, str]]
+"""Returns a body and its content type."""
+
 _OPENAPI_PROTOBUFS = (openapi.V2_PROTOBUF, openapi.V2_PROTOBUF.replace("v2.v1.0", "v2@v1.0"))
 
 
@@ -89,13 +92,21 @@ class InformationHandlers:
     """Answers every GET that is not about a resource.
 
     server_address: ``host:port`` for clients. checks: parts of the lab that ``/readyz`` looks at,
-    by name; ``/healthz`` and ``/livez`` only tell that the server answers.
+    by name; ``/healthz`` and ``/livez`` only tell that the server answers. pages: what is told at
+    further paths.
     """
 
-    def __init__(self, catalog: Catalog, server_address: str, checks: Mapping[str, Check]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        server_address: str,
+        checks: Mapping[str, Check],
+        pages: Mapping[str, Page],
+    ) -> None:
         self._catalog = catalog
         self._server_address = server_address
         self._checks = dict(checks)
+        self._pages = dict(pages)
         self._told: _Told | None = None
         self.stopping = False
 
@@ -123,6 +134,9 @@ class InformationHandlers:
             return answer_object(version_info(), exchange.plain_form())
         if path.lstrip("/").partition("/")[0] in HEALTH_PATHS:
             return self._health(exchange, path)
+        if path in self._pages:
+            body, content_type = self._pages[path]()
+            return answer_bytes(body, content_type)
         if path == "/openapi/v2" or path.startswith("/openapi/v3"):
             return await self._openapi(exchange, path)
         if path == "/":
@@ -132,7 +146,7 @@ class InformationHandlers:
     def _known_paths(self) -> list[str]:
         paths = {path for path, _ in self._current().documents}
         checks = {f"/{name}" for name in HEALTH_PATHS}
-        return sorted({*paths, *checks, "/openapi/v2", "/openapi/v3", "/version"})
+        return sorted({*paths, *checks, *self._pages, "/openapi/v2", "/openapi/v3", "/version"})
 
     def _discovery(self, exchange: Exchange, path: str) -> Answer:
         version = aggregated_discovery_version(exchange.accept)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias, TypeVar
@@ -44,13 +45,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request. path: raw, without the query; query: the first value of each parameter."""
+    """One request. path: raw, without the query; query: the first value of each parameter.
+
+    decoders: threads that decode long bodies; few, because they share the interpreter with the
+    event loop.
+    """
 
     request: web.BaseRequest
     path: str
     query: dict[str, str]
     user: UserInfo
     now: datetime
+    decoders: Executor | None = None
 
     @property
     def accept(self) -> str:
@@ -129,7 +135,11 @@ class Exchange:
 
         Raises: ApiError, BadRequest (400) for a body that cannot be decoded.
         """
-        return await decode_body(await self.body(), self.body_type(), decode)
+        return await self.decode(await self.body(), self.body_type(), decode)
+
+    async def decode(self, data: bytes, media_type: str, decode: Callable[[bytes, str], T]) -> T:
+        """Do what ``decoded`` does with a body that has been read."""
+        return await decode_body(data, media_type, decode, self.decoders)
 
     def body_type(self) -> str:
         """Return the body's media type.
@@ -139,13 +149,19 @@ class Exchange:
         return body_type(self.request.headers.get("Content-Type", ""))
 
 
-async def decode_body(data: bytes, media_type: str, decode: Callable[[bytes, str], T]) -> T:
-    """Do what ``Exchange.decoded`` does for a body that has been read."""
+async def decode_body(
+    data: bytes,
+    media_type: str,
+    decode: Callable[[bytes, str], T],
+    decoders: Executor | None = None,
+) -> T:
+    """Do what ``Exchange.decoded`` does; decoders: threads for long bodies, None for asyncio's."""
     try:
         # YAML is slow, and few bytes of it may say a lot
         if len(data) <= INLINE_BYTES and media_type != YAML:
             return decode(data, media_type)
-        return await asyncio.to_thread(decode, data, media_type)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(decoders, decode, data, media_type)
     except ApiError:
         raise
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:

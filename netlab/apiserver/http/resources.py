@@ -29,7 +29,6 @@ from netlab.apiserver.http.exchange import (
     answer_bytes,
     answer_object,
     base_headers,
-    decode_body,
     method_not_allowed,
 )
 from netlab.apiserver.http.negotiation import JSON
@@ -180,7 +179,7 @@ class ResourceHandlers:
     async def _patch(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
         form = exchange.form()
         patch_type = patch_type_of(exchange.request.headers.get("Content-Type", ""))
-        patch = await decode_body(
+        patch = await exchange.decode(
             await exchange.body(), JSON, lambda data, _: decode_patch(data, patch_type)
         )
         options = write_options(exchange.query, exchange.user, "PatchOptions")
@@ -327,7 +326,9 @@ def patch_type_of(content_type: str) -> PatchType:
 
 async def _delete_body(exchange: Exchange) -> Object | None:
     data = await exchange.body()
-    return await decode_body(data, exchange.body_type(), decode_delete_options) if data else None
+    return (
+        await exchange.decode(data, exchange.body_type(), decode_delete_options) if data else None
+    )
 
 
 def deleted_status(kind: Kind[Any], result: DeleteResult) -> Object:

@@ -13,27 +13,32 @@ netlab leaves out: HTTP/2, compression, audit logs, priority and fairness.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from netlab.api.field_errors import bad_request, no_such_resource, unauthorized
+from netlab.api.field_errors import bad_request, no_such_resource
+from netlab.api.field_selectors import parse_field_selector
 from netlab.api.kind import Kind
 from netlab.api.kinds.metrics import KINDS as METRICS_KINDS
 from netlab.api.kinds.reviews import KINDS as REVIEWS
 from netlab.apiserver.auth.authn import Authenticator
-from netlab.apiserver.auth.authz import Access, allowed, forbidden
+from netlab.apiserver.auth.authorizer import Authorizer
+from netlab.apiserver.auth.authz import Access
 from netlab.apiserver.auth.impersonation import parse_impersonation
 from netlab.apiserver.auth.pki import Pki
-from netlab.apiserver.auth.reviews import answer_review
+from netlab.apiserver.auth.reviews import Reviewer, answer_review
 from netlab.apiserver.auth.tokens import ServiceAccountTokens
 from netlab.apiserver.discovery.documents import ALWAYS_EMPTY
-from netlab.apiserver.discovery.handlers import Check, InformationHandlers
+from netlab.apiserver.discovery.handlers import Check, InformationHandlers, Page
 from netlab.apiserver.http.decoding import decode_typed
 from netlab.apiserver.http.exchange import (
     BODY_LIMIT_BYTES,
@@ -46,6 +51,7 @@ from netlab.apiserver.http.exchange import (
     request_timeout,
 )
 from netlab.apiserver.http.front import Front
+from netlab.apiserver.http.measuring import Measures
 from netlab.apiserver.http.parameters import duration_s
 from netlab.apiserver.http.paths import Target, parse_target
 from netlab.apiserver.http.query import is_watch
@@ -65,6 +71,7 @@ KEEPALIVE_S = 180.0
 HANDSHAKE_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 2.0
 BACKLOG = 512
+DECODERS = 2
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
@@ -72,8 +79,9 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 class ApiServer:
     """The HTTPS front of a registry.
 
-    connections: finds the streams of a node by its name. tokens: checks service account tokens.
-    static_tokens: users by fixed bearer token. checks: what ``/readyz`` looks at, by name.
+    tokens: checks service account tokens. authorizer: who may do what. connections: finds the
+    streams of a node by its name. static_tokens: users by fixed bearer token. checks: what
+    ``/readyz`` looks at, by name.
     """
 
     def __init__(
@@ -84,6 +92,7 @@ class ApiServer:
         clock: Clock,
         *,
         tokens: ServiceAccountTokens,
+        authorizer: Authorizer,
         connections: Connections,
         static_tokens: Mapping[str, UserInfo] | None = None,
         checks: Mapping[str, Check] | None = None,
@@ -92,12 +101,20 @@ class ApiServer:
         self._clock = clock
         self._catalog = registry.catalog
         self._authenticator = Authenticator(tokens, clock, static_tokens=static_tokens)
+        self._reviewer = Reviewer(authorizer, self._check_token)
         self._resources = ResourceHandlers(registry, clock)
+        self._authorizer = authorizer
         self._streams = StreamHandlers(registry, connections)
         self._metrics = MetricsHandlers(registry, connections)
-        self._information = InformationHandlers(
-            registry.catalog, f"{config.node_ip}:{config.api_port}", checks or {}
-        )
+        self._measures = Measures(registry.counts)
+        address = f"{config.node_ip}:{config.api_port}"
+        pages: dict[str, Page] = {
+            "/metrics": self._measures.page,
+            "/.well-known/openid-configuration": lambda: tokens.issuer_page(address),
+            "/openid/v1/jwks": tokens.keys_page,
+        }
+        self._information = InformationHandlers(registry.catalog, address, checks or {}, pages)
+        self._decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decoder")
         self._streaming: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
@@ -132,6 +149,7 @@ class ApiServer:
             for task in self._streaming:
                 task.cancel()
             await front.shutdown(SHUTDOWN_TIMEOUT_S)
+            self._decoders.shutdown(wait=False, cancel_futures=True)
             for sock in sockets:
                 sock.close()
 
@@ -144,18 +162,33 @@ class ApiServer:
         )
 
     async def _answer(self, request: web.BaseRequest) -> Answer:
+        """Answer a request, and count it."""
         # what is no UTF-8 could not be told in an answer
         written = request.raw_path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         path, _, raw_query = written.partition("?")
         query: dict[str, str] = {}
         for key, value in parse_qsl(raw_query, keep_blank_values=True):
             query.setdefault(key, value)
-        exchange = Exchange(request, path, query, ANONYMOUS, self._clock.now())
+        now = self._clock.now()
+        exchange = Exchange(request, path, query, ANONYMOUS, now, self._decoders)
+        target = parse_target(self._catalog, path)
+        access = access_of(exchange, target)
+        lasting = target is not None and (is_stream(target) or is_watch(query))
+        begun_s = self._clock.monotonic_s()
+        with self._measures.under_way(access.verb, target, lasting=lasting):
+            answer = await self._answer_exchange(exchange, target, access)
+        took_s = self._clock.monotonic_s() - begun_s
+        self._measures.answered(access.verb, target, answer.status, took_s, lasting=lasting)
+        return answer
+
+    async def _answer_exchange(
+        self, exchange: Exchange, target: Target | None, access: Access
+    ) -> Answer:
+        request = exchange.request
         try:
             user = self._effective_user(request, await self._user(request))
-            exchange = Exchange(request, path, query, user, exchange.now)
-            target = parse_target(self._catalog, path)
-            self._authorize(user, access_of(exchange, target))
+            exchange = replace(exchange, user=user)
+            self._authorizer.require(user, access)
             return await self._in_time(exchange, target)
         except ApiError as error:
             return answer_error(error, exchange.status_form())
@@ -165,7 +198,7 @@ class ApiServer:
             raise
         except Exception as error:
             # a fault in one handler must not cost the caller its connection without a word
-            log.exception("%s %s", request.method, path)
+            log.exception("%s %s", request.method, exchange.path)
             if request.writer.output_size:
                 raise  # an answer has begun: only closing the connection can tell of the fault
             return answer_error(internal_error(error), exchange.status_form())
@@ -183,13 +216,8 @@ class ApiServer:
         if impersonation is None:
             return user
         for access in impersonation.needs:
-            self._authorize(user, access)
+            self._authorizer.require(user, access)
         return impersonation.user
-
-    def _authorize(self, user: UserInfo, access: Access) -> None:
-        if allowed(user.name, user.groups, access):
-            return
-        raise unauthorized() if user is ANONYMOUS else forbidden(user.name, access)
 
     async def _in_time(self, exchange: Exchange, target: Target | None) -> Answer:
         """Answer within the caller's ``timeout``; watches and streams have none.
@@ -256,7 +284,7 @@ class ApiServer:
             lambda data, media: decode_typed(data, media, review, self._catalog)
         )
         answer = await answer_review(
-            review.kind, target.namespace, body.object, exchange.user, self._check_token
+            review, target.namespace, body.object, exchange.user, self._reviewer
         )
         return answer_object(answer, form, code=201)
 
@@ -307,8 +335,18 @@ def access_of(exchange: Exchange, target: Target | None) -> Access:
         resource=target.resource,
         subresource=target.subresource,
         namespace=namespace,
-        name=target.name,
+        name=target.name or _selected_name(exchange, method),
     )
+
+
+def _selected_name(exchange: Exchange, method: str) -> str:
+    """The one name that a list or watch is about, so that rights to one object suffice for it."""
+    if method != "GET" or "fieldSelector" not in exchange.query:
+        return ""
+    with contextlib.suppress(ApiError):
+        selector = parse_field_selector(exchange.query["fieldSelector"])
+        return selector.required_value("metadata.name") or ""
+    return ""
 
 
 def _verb(exchange: Exchange, target: Target, method: str) -> str:

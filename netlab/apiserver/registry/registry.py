@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random, SystemRandom
@@ -47,6 +47,7 @@ from netlab.api.patches import PatchType
 from netlab.api.subresources import take_status
 from netlab.api.validation import validate_create, validate_update
 from netlab.api.view import Object
+from netlab.apiserver.admission.attributes import Plugin
 from netlab.apiserver.admission.chain import Attributes, admit, review
 from netlab.apiserver.registry.deletion import Verdict, plan_deletion, removed_by_update
 from netlab.apiserver.registry.incoming import decode_object, decode_part, only_new
@@ -58,6 +59,7 @@ from netlab.apiserver.requests import (
     Item,
     ListOptions,
     ListResult,
+    UserInfo,
     WatchOptions,
     WriteOptions,
     WriteResult,
@@ -87,7 +89,8 @@ class Registry:
 
     catalog: the kinds served; None means those of Kubernetes that netlab has. creators: POST
     subresources answered by others, by (kind, subresource), such as (SERVICE_ACCOUNT, "token").
-    computed: kinds whose objects are worked out rather than stored.
+    computed: kinds whose objects are worked out rather than stored. rights: rules of admission
+    about who writes what, run after all others.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class Registry:
         random: Random | None = None,
         creators: Mapping[tuple[Kind[Any], str], SubresourceCreator] | None = None,
         computed: Mapping[Kind[Any], Computed] | None = None,
+        rights: Sequence[Plugin] = (),
         bookmark_interval_s: float = BOOKMARK_INTERVAL_S,
     ) -> None:
         self.catalog = builtin_catalog() if catalog is None else catalog
@@ -114,9 +118,16 @@ class Registry:
         }
         self._creators = dict(creators or {})
         self._computed = dict(computed or {})
+        self._rights = tuple(rights)
         self._watches: dict[Kind[Any], set[Watch]] = {}
         self._bookmark_interval_s = bookmark_interval_s
         self.catalog.subscribe(self._kind_changed)
+
+    def counts(self) -> Iterator[tuple[str, int]]:
+        """Yield how many objects of each kind are stored, by ``group_resource``."""
+        for kind in self.catalog.stored():
+            name = kind.group_resource
+            yield name, sum(1 for _ in self._store.records(name, None))
 
     def _require_served(self, kind: Kind[Any]) -> None:
         """A component may still ask for a kind that went.
@@ -223,7 +234,7 @@ class Registry:
         metadata = meta.metadata_of(obj)
         namespace = metadata.get("namespace") or ""
         asked = metadata.get("name") or metadata.get("generateName") or ""
-        admit(self._attributes("CREATE", kind, namespace, asked, obj, None))
+        admit(self._attributes("CREATE", kind, namespace, asked, obj, None, options.user))
         self._name(kind, obj)
         kind.prepare_create(obj)
         metadata = meta.metadata_of(obj)
@@ -237,7 +248,7 @@ class Registry:
         if errors:
             raise invalid(kind, metadata.get("name") or "", errors)
         key = key_of(kind, namespace, metadata["name"])
-        review(self._attributes("CREATE", kind, namespace, key.name, obj, None))
+        self._review(self._attributes("CREATE", kind, namespace, key.name, obj, None, options.user))
         self._hooks_of(kind).complete(key, obj, None)
         meta.refuse_version(obj)
         present = self._writes.find(kind, namespace, key.name)
@@ -348,10 +359,14 @@ class Registry:
         else:
             new = part.merge(old, wanted)
         meta.carry_identity(new, old)
+        subresource = part.name if part is not None else ""
+        attributes = self._changing(present, new, options.user, subresource)
         if part is None or part.whole:
-            self._prepare_change(present, new)
+            self._prepare_change(present, new, attributes)
         elif part.validate is not None:
-            self._prepare_part(present, new, part)
+            self._prepare_part(present, new, part, attributes)
+        else:
+            self._check_rights(attributes)
         if meta.equal_but_version(new, old):
             return self._writes.keep(present)
         if part is None or part.whole or part.validate is not None:
@@ -361,25 +376,26 @@ class Registry:
         removed = removed_by_update(kind, new)
         return self._writes.replace(present, new, dry_run=options.dry_run, removed=removed)
 
-    def _prepare_change(self, present: Present, new: Object) -> None:
+    def _prepare_change(self, present: Present, new: Object, attributes: Attributes) -> None:
         kind, key, old = present.kind, present.key, present.object
-        admit(self._attributes("UPDATE", kind, key.namespace, key.name, new, old))
+        admit(attributes)
         kind.prepare_update(new, old)
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         errors = validate_update(kind, old, new)
         if errors:
             raise invalid(kind, key.name, errors)
-        review(self._attributes("UPDATE", kind, key.namespace, key.name, new, old))
+        self._review(attributes)
         self._hooks_of(kind).complete(key, new, old)
         self._quotas.check(kind, key, new, old)
 
-    def _prepare_part(self, present: Present, new: Object, part: Subresource) -> None:
+    def _prepare_part(
+        self, present: Present, new: Object, part: Subresource, attributes: Attributes
+    ) -> None:
         kind, key, old = present.kind, present.key, present.object
         errors = part.validate(old, new) if part.validate is not None else []
         if errors:
             raise invalid(kind, key.name, errors)
-        attributes = self._attributes("UPDATE", kind, key.namespace, key.name, new, old)
-        review(replace(attributes, subresource=part.name))
+        self._review(attributes)
         self._quotas.check(kind, key, new, old)
 
     # delete -------------------------------------------------------------------------------------
@@ -392,8 +408,10 @@ class Registry:
         Raises: ApiError NotFound, Conflict for a precondition, Forbidden for what is protected.
         """
         self._require_served(kind)
-        admit(self._attributes("DELETE", kind, namespace or "", name, {}, None))
+        attributes = self._attributes("DELETE", kind, namespace or "", name, {}, None, options.user)
+        admit(attributes)
         present = self._writes.present(kind, namespace, name)
+        self._check_rights(replace(attributes, old=present.object))
         meta.check_preconditions(
             kind, name, present.object, uid=options.uid, resource_version=options.resource_version
         )
@@ -469,6 +487,10 @@ class Registry:
         if part.type is not None:
             body, texts = decode_part(part.type, body, options)
         present = self._writes.present(kind, namespace, name)
+        attributes = self._attributes(
+            "CREATE", kind, namespace or "", name, body, present.object, options.user
+        )
+        self._check_rights(replace(attributes, subresource=subresource))
         answer = await creator(present.item, body, options)
         return WriteResult(Item(msgspec.json.encode(answer), answer), tuple(texts), created=True)
 
@@ -480,6 +502,7 @@ class Registry:
         name: str,
         obj: Object,
         old: Object | None,
+        user: UserInfo,
     ) -> Attributes:
         return Attributes(
             operation,
@@ -491,7 +514,26 @@ class Registry:
             self._writes.lookup,
             self._random,
             self._writes.all_of,
+            user=user,
         )
+
+    def _changing(
+        self, present: Present, new: Object, user: UserInfo, subresource: str
+    ) -> Attributes:
+        key = present.key
+        attributes = self._attributes(
+            "UPDATE", present.kind, key.namespace, key.name, new, present.object, user
+        )
+        return replace(attributes, subresource=subresource)
+
+    def _review(self, attributes: Attributes) -> None:
+        review(attributes)
+        self._check_rights(attributes)
+
+    def _check_rights(self, attributes: Attributes) -> None:
+        for plugin in self._rights:
+            if plugin.concerns(attributes):
+                plugin.run(attributes)
 
 
 def _scope(kind: Kind[Any], namespace: str | None) -> str | None:

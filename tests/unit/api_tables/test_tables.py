@@ -46,7 +46,7 @@ def test_columns(plural):
 
 
 # Kubernetes, too, shows only the name and the time of these
-PLAIN = {"limitranges"}
+PLAIN = {"limitranges", "roles", "clusterroles"}
 
 
 def test_every_kind_has_a_printer():

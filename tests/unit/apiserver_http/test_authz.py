@@ -1,89 +1,127 @@
+"""Rules: what they allow, what they cover, and the words of a refusal. No server."""
+
 import pytest
 
-from netlab.apiserver.auth.authz import Access, allowed, forbidden, grants_of
+from netlab.api.rbac import PolicyRule
+from netlab.apiserver.auth.authz import Access, forbidden
+from netlab.apiserver.auth.rules import (
+    EVERYTHING,
+    allows,
+    compacted,
+    describe,
+    uncovered,
+)
 
-COREDNS = ("system:serviceaccount:kube-system:coredns", ("system:authenticated",))
-ADMIN = ("kubernetes-admin", ("system:masters", "system:authenticated"))
-POD_USER = ("system:serviceaccount:default:default", ("system:authenticated",))
-NOBODY = ("system:anonymous", ("system:unauthenticated",))
+
+def rule(verbs, groups="", resources="", names="", urls=""):
+    def split(text):
+        return tuple("" if word == "core" else word for word in text.split())
+
+    return PolicyRule(
+        verbs=split(verbs),
+        api_groups=split(groups),
+        resources=split(resources),
+        resource_names=split(names),
+        non_resource_urls=split(urls),
+    )
+
 
 ROWS = {
-    "admin may all": (ADMIN, Access("deletecollection", resource="pods", namespace="a"), True),
-    "admin may paths": (ADMIN, Access("get", path="/logs"), True),
-    "node may all": (
-        ("system:node:node0", ("system:nodes",)),
-        Access("patch", resource="pods", subresource="status", namespace="a", name="p"),
-        True,
-    ),
-    "pod may discover": (POD_USER, Access("get", path="/apis/apps/v1"), True),
-    "pod may not list": (POD_USER, Access("list", resource="pods", namespace="default"), False),
-    "pod may ask about itself": (
-        POD_USER,
-        Access("create", "authorization.k8s.io", "selfsubjectaccessreviews"),
-        True,
-    ),
-    "pod may not ask about others": (
-        POD_USER,
-        Access("create", "authorization.k8s.io", "subjectaccessreviews"),
+    "verb": (rule("get", "core", "pods"), Access("list", resource="pods"), False),
+    "all": (EVERYTHING[0], Access("x", "y", "z", "w"), True),
+    "all is no path": (EVERYTHING[0], Access("get", path="/x"), False),
+    "group": (rule("get", "apps", "pods"), Access("get", resource="pods"), False),
+    "subresource is not the resource": (
+        rule("get", "core", "pods"),
+        Access("get", resource="pods", subresource="log"),
         False,
     ),
-    "coredns watches slices": (
-        COREDNS,
-        Access("watch", "discovery.k8s.io", "endpointslices"),
+    "any with that subresource": (
+        rule("get", "*", "*/scale"),
+        Access("get", "apps", "deployments", "scale"),
         True,
     ),
-    "coredns deletes nothing": (
-        COREDNS,
-        Access("delete", resource="pods", namespace="a", name="p"),
+    "name": (rule("get", "core", "pods", "a"), Access("get", resource="pods", name="a"), True),
+    "other name": (
+        rule("get", "core", "pods", "a"),
+        Access("get", resource="pods", name="b"),
         False,
     ),
-    "coredns reads no secrets": (COREDNS, Access("list", resource="secrets"), False),
-    "coredns reads no pod logs": (
-        COREDNS,
-        Access("get", resource="pods", subresource="log", namespace="a", name="p"),
+    "a list has no name": (
+        rule("list", "core", "pods", "a"),
+        Access("list", resource="pods"),
         False,
     ),
-    "anybody asks for health": (NOBODY, Access("get", path="/readyz/ping"), True),
-    "nobody asks for the version": (NOBODY, Access("get", path="/version"), False),
-    "nobody discovers": (NOBODY, Access("get", path="/api"), False),
+    "path": (rule("get", urls="/healthz"), Access("get", path="/healthz"), True),
+    "path below": (rule("get", urls="/healthz"), Access("get", path="/healthz/x"), False),
+    "path with star": (rule("get", urls="/api/*"), Access("get", path="/api/v1"), True),
 }
 
 
-@pytest.mark.parametrize(("user", "access", "expected"), ROWS.values(), ids=ROWS)
-def test_grants(user, access, expected):
-    assert allowed(*user, access) is expected
+@pytest.mark.parametrize(("given", "access", "expected"), ROWS.values(), ids=ROWS)
+def test_what_a_rule_allows(given, access, expected):
+    assert allows(given, access) is expected
 
 
-WORDS = {
-    "in a namespace": (
-        Access("list", resource="pods", namespace="default"),
-        'pods is forbidden: User "u" cannot list resource "pods" in API group "" '
-        'in the namespace "default"',
+COVERS = {
+    "the same": ([rule("get", "core", "pods")], [rule("get", "core", "pods")], []),
+    "from two rules": (
+        [rule("get", "core", "pods"), rule("list", "core", "pods")],
+        [rule("get list", "core", "pods")],
+        [],
     ),
-    "at the cluster scope": (
-        Access("list", resource="nodes"),
-        'nodes is forbidden: User "u" cannot list resource "nodes" in API group "" '
-        "at the cluster scope",
+    "everything": ([*EVERYTHING], [rule("a b", "c d", "e/f", "g"), rule("get", urls="/x")], []),
+    "a verb too many": (
+        [rule("get", "core", "pods")],
+        [rule("get list watch", "core", "pods")],
+        ['{APIGroups:[""], Resources:["pods"], Verbs:["list" "watch"]}'],
     ),
-    "a subresource of one object": (
-        Access("get", "apps", "deployments", "scale", "a", "d"),
-        'deployments.apps "d" is forbidden: User "u" cannot get resource "deployments/scale" '
-        'in API group "apps" in the namespace "a"',
+    "all names by one": (
+        [rule("get", "core", "pods", "a")],
+        [rule("get", "core", "pods")],
+        ['{APIGroups:[""], Resources:["pods"], Verbs:["get"]}'],
     ),
-    "a path": (Access("get", path="/logs"), 'forbidden: User "u" cannot get path "/logs"'),
+    "one name by all": ([rule("get", "core", "pods")], [rule("get", "core", "pods", "a")], []),
+    "a star by names": (
+        [rule("get list", "core", "pods")],
+        [rule("*", "core", "pods", "a")],
+        ['{APIGroups:[""], Resources:["pods"], ResourceNames:["a"], Verbs:["*"]}'],
+    ),
+    "paths": (
+        [rule("get", urls="/api/*")],
+        [rule("get", urls="/api/v1 /x")],
+        ['{NonResourceURLs:["/x"], Verbs:["get"]}'],
+    ),
+    "a subresource": ([rule("get", "*", "*/scale")], [rule("get", "apps", "x/scale")], []),
 }
 
 
-@pytest.mark.parametrize(("access", "message"), WORDS.values(), ids=WORDS)
-def test_forbidden_is_worded_as_kubernetes_does(access, message):
+@pytest.mark.parametrize(("owned", "wanted", "missing"), COVERS.values(), ids=COVERS)
+def test_what_rules_cover(owned, wanted, missing):
+    assert [describe(each) for each in compacted(uncovered(owned, wanted))] == missing
+
+
+MESSAGES = {
+    "named": (
+        Access("get", resource="pods", namespace="a", name="p"),
+        'pods "p" is forbidden: User "u" cannot get resource "pods" in API group "" '
+        'in the namespace "a"',
+    ),
+    "subresource": (
+        Access("create", resource="pods", subresource="exec", namespace="a", name="p"),
+        'pods "p" is forbidden: User "u" cannot create resource "pods/exec" in API group "" '
+        'in the namespace "a"',
+    ),
+    "cluster": (
+        Access("list", "apps", "deployments"),
+        'deployments.apps is forbidden: User "u" cannot list resource "deployments" '
+        'in API group "apps" at the cluster scope',
+    ),
+    "path": (Access("get", path="/x"), 'forbidden: User "u" cannot get path "/x"'),
+}
+
+
+@pytest.mark.parametrize(("access", "message"), MESSAGES.values(), ids=MESSAGES)
+def test_the_words_of_a_refusal(access, message):
     error = forbidden("u", access)
     assert (error.code, error.reason, error.message) == (403, "Forbidden", message)
-
-
-def test_rules_of_a_pod_name_no_resource_but_reviews():
-    resources = {name for grant in grants_of(*POD_USER) for name in grant.resources}
-    assert resources == {
-        "selfsubjectaccessreviews",
-        "selfsubjectreviews",
-        "selfsubjectrulesreviews",
-    }

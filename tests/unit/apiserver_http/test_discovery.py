@@ -55,6 +55,7 @@ def test_aggregated_discovery_splits_the_core_group_from_the_others():
         "events.k8s.io",
         "authentication.k8s.io",
         "authorization.k8s.io",
+        "rbac.authorization.k8s.io",
         "storage.k8s.io",
         "scheduling.k8s.io",
         "coordination.k8s.io",
