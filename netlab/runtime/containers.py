@@ -57,9 +57,8 @@ from netlab.runtime.records import (
     record_folders,
     write_record,
 )
-from netlab.runtime.teardown import tear_down_container
+from netlab.runtime.teardown import remove_without_record, tear_down_container
 from netlab.runtime.terminals import set_size_of
-from netlab.runtime.trees import remove_tree
 from netlab.runtime.usage import oom_kills
 
 _KILL_TIMEOUT_S = 10.0
@@ -97,8 +96,8 @@ class Containers:
         for folder in record_folders(machine.paths.containers):
             record = read_record(folder / "record.json", ContainerRecord)
             if record is None:
-                # Nothing else was made before the record was whole.
-                remove_tree(folder)
+                # Nothing else was made before the record was whole; or it was damaged since.
+                remove_without_record(folder)
                 continue
             self._containers[record.id] = self._adopt_one(folder, record)
 

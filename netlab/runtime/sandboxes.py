@@ -27,8 +27,7 @@ from netlab.runtime.records import (
     write_record,
 )
 from netlab.runtime.spec import sandbox_spec
-from netlab.runtime.teardown import tear_down_sandbox
-from netlab.runtime.trees import remove_tree
+from netlab.runtime.teardown import remove_without_record, tear_down_sandbox
 
 # containerd's default for a pod's shared memory.
 _SHM_BYTES = 64 << 20
@@ -49,8 +48,8 @@ class Sandboxes:
         for folder in record_folders(self._machine.paths.sandboxes):
             record = read_record(folder / "record.json", SandboxRecord)
             if record is None:
-                # Nothing else was made before the record was whole.
-                remove_tree(folder)
+                # Nothing else was made before the record was whole; or it was damaged since.
+                remove_without_record(folder)
                 continue
             self._records[record.id] = record
             self._watch(record, read_pid(folder / "pid"))

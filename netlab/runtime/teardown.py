@@ -111,6 +111,17 @@ def remove_orphans(
         remove_group(hierarchies, group)
 
 
+def remove_without_record(folder: Path) -> None:
+    """Remove the folder of a sandbox or container whose record says nothing, mounts first.
+
+    Its processes and groups are orphans from then on (``remove_orphans``).
+    Raises: ContainerError.
+    """
+    for point in mounts_below(folder):
+        unmount(point)
+    remove_tree(folder)
+
+
 def forget_previous_boot(paths: RuntimePaths, boot: str) -> None:
     """Remove everything when it stems from before a reboot: no process of it can live."""
     try:

@@ -125,6 +125,17 @@ def test_down_goes_by_what_the_kernel_shows(tmp_path: Path, damage: str) -> None
     assert not lab.kubeconfig.exists()
 
 
+def test_records_that_were_emptied_cost_their_pods_and_nothing_else(unstarted_lab: Lab) -> None:
+    unstarted_lab.up()
+    unstarted_lab.kubectl("create", "configmap", "kept")
+    os.kill(unstarted_lab.daemon_pid(), signal.SIGKILL)
+    for record in Path("/run/netlab", unstarted_lab.name, "runtime").rglob("record.json"):
+        record.write_bytes(b"")
+    unstarted_lab.up()
+    eventually(lambda: _problems(unstarted_lab), lambda found: found == [])
+    assert "kept" in unstarted_lab.kubectl("get", "configmap", "kept")
+
+
 def test_a_daemon_that_is_stopped_is_told_at_once(unstarted_lab: Lab) -> None:
     unstarted_lab.up()
     pid = unstarted_lab.daemon_pid()
