@@ -69,7 +69,7 @@ log=$CACHE/$suite.log console=$CACHE/$suite.console
 : >"$work/out"
 begun=$SECONDS
 echo "==> booting $(basename "$machine") ($(echo "${accelerator[1]}" | cut -d, -f1)); what the kernel and systemd say goes to $console"
-nice -n 1 qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none -M q35 \
+nice -n 1 timeout --foreground $BOOT_TIMEOUT_S qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none -M q35 \
   "${accelerator[@]}" -smp 2 -m $MEMORY_MB \
   -kernel "$machine/vmlinuz" -initrd "$machine/initrd.img" \
   -append "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off systemd.show_status=1" \
@@ -78,11 +78,8 @@ nice -n 1 qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display non
   -object rng-random,filename=/dev/urandom,id=entropy -device virtio-rng-pci,rng=entropy \
   -serial "file:$console" -serial "file:$work/out" 9>&- &
 qemu=$!
-(sleep $BOOT_TIMEOUT_S; kill "$qemu" 2>/dev/null) 9>&- &
-watchdog=$!
 tail -f --pid "$qemu" "$work/out" | stdbuf -o0 tr -d '\r' | tee "$log" || true
 wait "$qemu" || true
-kill "$watchdog" 2>/dev/null || true
 code=$(sed -n 's/^netlab-vm: exit \([0-9]*\).*/\1/p' "$log" | tail -n 1)
 echo "==> $((SECONDS - begun)) s from power on to off; the log is $log"
 [ -n "$code" ] || fail "the machine ended without saying how its job went; see $console"
