@@ -164,6 +164,9 @@ class PodNetwork:
         broken = [fault.text for fault in faults if not fault.requests]
         if broken:
             raise NetworkError(f"set up the pod network: {'; '.join(broken)}")
+        # of the bridge alone, besides that of the node
+        forwarding = {f"net/ipv4/conf/{self._bridge}/forwarding": "1"}
+        await self._host.sysctls.want(forwarding, record=False)
         self._host.links.want(OWNER, self._wanted)
         await self._host.netfilter.sync(self._rules)
         await self._port_maps.ensure()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface
 
 from netlab.net import rtnetlink as rt
-from netlab.net.addresses import Address, Interface, Network
+from netlab.net.addresses import Address, Interface, Network, make_network
 from netlab.net.netlink_messages import Request, attribute, nested, text, u32
 from netlab.net.rtnetlink import Link, Route
 
@@ -63,11 +63,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What a namespace holds; addresses with the index of their link."""
+    """What a namespace holds; addresses and local routes with the index of their link.
+
+    local: the destinations that are the node's own; None when they were not looked at.
+    """
 
     links: tuple[Link, ...]
     addresses: tuple[tuple[int, Interface], ...]
     routes: tuple[Route, ...]
+    local: frozenset[tuple[int, Network]] | None = None
 
     def link(self, name: str) -> Link | None:
         """Return the link of that name, or None."""
@@ -165,9 +169,25 @@ def _address_faults(
             # the kernel makes the connected route with it
             request = rt.add_address(held.index, address, f"add address {address} to {link.name}")
             yield Fault(f"{link.name} lacks the address {address} {where}", (request,))
+        elif held.up and (lost := _lost_local(held, address, observed)):
+            yield Fault(f"{link.name} does not take packets to {address.ip} {where}", lost)
         elif held.up and not routed:
             network = address.network
             yield Fault(f"{link.name} has no route to {network} {where}", (connected,))
+
+
+def _lost_local(held: Link, address: Interface, observed: Observed) -> tuple[Request, ...]:
+    """Return the requests for the local routes that the kernel made with the address and lost."""
+    if observed.local is None:
+        return ()
+    own = make_network(address.ip.packed, address.max_prefixlen)
+    # of lo all of 127.0.0.0/8 is the node's
+    wanted = (own, address.network) if address.ip.is_loopback else (own,)
+    return tuple(
+        rt.local_route(held.index, network, address.ip)
+        for network in wanted
+        if (held.index, network) not in observed.local
+    )
 
 
 def _route_faults(wanted: WantedRoute, where: str, observed: Observed) -> Iterator[Fault]:

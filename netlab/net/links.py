@@ -234,11 +234,14 @@ class Links:
         return self._routes(family, names)
 
     def _routes(self, family: Family, names: dict[int, str]) -> list[Route]:
-        header = rt.ROUTE.pack(_NUMBERS[family], 0, 0, 0, 0, 0, 0, 0, 0)
-        with _doing("list routes"):
-            bodies = self._netlink.dump(Request(rt.RTM_GETROUTE, header))
+        bodies = self._dump_routes(family)
         found = [route for body in bodies if (route := rt.parse_route(body, names)) is not None]
         return sorted(found, key=_specific_first)
+
+    def _dump_routes(self, family: Family) -> list[bytes]:
+        header = rt.ROUTE.pack(_NUMBERS[family], 0, 0, 0, 0, 0, 0, 0, 0)
+        with _doing("list routes"):
+            return self._netlink.dump(Request(rt.RTM_GETROUTE, header))
 
     def observe(
         self, families: Iterable[Family] = (4,), *, only: Sequence[str] | None = None
@@ -253,8 +256,10 @@ class Links:
             links = [link for name in only if (link := self.link(name)) is not None]
         names = {link.index: link.name for link in links}
         addresses = [one for family in families for one in self._addresses(family)]
-        routes = [route for family in families for route in self._routes(family, names)]
-        return Observed(tuple(links), tuple(addresses), tuple(routes))
+        bodies = [body for family in families for body in self._dump_routes(family)]
+        routes = [route for body in bodies if (route := rt.parse_route(body, names)) is not None]
+        local = [one for body in bodies if (one := rt.parse_local(body)) is not None]
+        return Observed(tuple(links), tuple(addresses), tuple(routes), frozenset(local))
 
     def mend(self, wanted: Wanted, *, only: Sequence[str] | None = None) -> list[Fault]:
         """Have what is wanted; return what was not so, mended or not.

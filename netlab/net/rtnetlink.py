@@ -56,7 +56,7 @@ IF_OPER_UP = 6
 RT_TABLE_MAIN, RT_TABLE_LOCAL = 254, 255
 RTPROT_KERNEL, RTPROT_STATIC = 2, 4
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST, RT_SCOPE_NOWHERE = 0, 253, 254, 255
-RTN_UNICAST = 1
+RTN_UNICAST, RTN_LOCAL = 1, 2
 PORT_FORWARDING = 3
 
 NEIGHBOUR_STATES = {
@@ -218,6 +218,26 @@ def route_request(
     return Request(RTM_NEWROUTE, body, flags, action=f"set route to {destination}")
 
 
+def local_route(index: int, network: Network, source: Address) -> Request:
+    """Return the request for the route by which a link's own address is the node's. Idempotent."""
+    body = ROUTE.pack(
+        family_of(source),
+        network.prefixlen,
+        0,
+        0,
+        RT_TABLE_LOCAL,
+        RTPROT_KERNEL,
+        RT_SCOPE_HOST,
+        RTN_LOCAL,
+        0,
+    )
+    body += attribute(RTA_DST, network.network_address.packed)
+    body += u32(RTA_OIF, index) + attribute(RTA_PREFSRC, source.packed)
+    flags = NLM_F_CREATE | NLM_F_EXCL
+    action = f"set local route to {network}"
+    return Request(RTM_NEWROUTE, body, flags, ignore=(errno.EEXIST,), action=action)
+
+
 def connected_route(index: int, address: Interface) -> Request:
     """Return the request for the route that the kernel makes with an address. Idempotent."""
     body = route_header(address.network, RT_SCOPE_LINK, RTPROT_KERNEL)
@@ -287,6 +307,16 @@ def parse_route(body: bytes, names: dict[int, str]) -> Route | None:
         source=_optional_address(values.get(RTA_PREFSRC)),
         metric=_number(values.get(RTA_PRIORITY)),
     )
+
+
+def parse_local(body: bytes) -> tuple[int, Network] | None:
+    """Return (index of the link, destination) of a local route; None for others."""
+    _, prefix, _, _, table, _, _, kind, _ = ROUTE.unpack_from(body)
+    if table != RT_TABLE_LOCAL or kind != RTN_LOCAL:
+        return None
+    values = parse_attributes(body[ROUTE.size :])
+    packed = values.get(RTA_DST)
+    return None if packed is None else (_number(values.get(RTA_OIF)), make_network(packed, prefix))
 
 
 def parse_neighbour(body: bytes, names: dict[int, str]) -> Neighbour:

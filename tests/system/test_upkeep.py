@@ -53,11 +53,14 @@ async def state(node: Node) -> dict[str, str]:
     seen = {}
     for where, netns in (("node", node.netns), ("pod", pod)):
         for what in ("-d -o link", "-o -4 addr", "-4 route", "-4 route show table local"):
-            script = f"ip {what} | sed '{strip}; s/ifid [^ ]*//; s/promiscuity.*hairpin/hairpin/'"
+            # broadcasts come back with the address, and nobody needs them
+            sed = f"{strip}; /^broadcast/d; s/ifid [^ ]*//; s/promiscuity.*hairpin/hairpin/"
+            script = f"ip {what} | sed '{sed}'"
             text = await node.run(netns, "sh", "-c", script)
             seen[f"{where} {what}"] = "\n".join(sorted(_facts(line) for line in text.splitlines()))
     for name in (
-        "ip_forward", "conf/all/route_localnet", "conf/cni0/route_localnet",
+        "ip_forward",
+        "conf/cni0/forwarding", "conf/all/route_localnet", "conf/cni0/route_localnet",
     ):  # fmt: skip
         seen[name] = await node.run(node.netns, "cat", f"/proc/sys/net/ipv4/{name}")
     bridge = "/proc/sys/net/bridge/bridge-nf-call-iptables"
@@ -106,7 +109,12 @@ NODE_HARM = (
     "ip link set lo down",
     "ip addr flush dev lo",
     "ip link set cni0 down; ip addr flush dev cni0; ip link set lo down",
+    "ip route flush table local",
+    "ip route flush table main",
+    "ip route del local 10.244.0.1 dev cni0",
     "echo 0 > /proc/sys/net/ipv4/ip_forward",
+    "echo 0 > /proc/sys/net/ipv4/conf/cni0/forwarding",
+    "echo 0 > /proc/sys/net/ipv4/conf/all/forwarding",
     "echo 0 > /proc/sys/net/bridge/bridge-nf-call-iptables",
 )
 POD_HARM = (
@@ -117,6 +125,7 @@ POD_HARM = (
     "ip route flush table main",
     "ip route replace default via 10.244.0.99",
     "ip route del 10.244.0.0/24",
+    "ip route flush table local",
     "ip link set eth0 mtu 1200",
     "ip link set eth0 address 02:00:00:00:00:08",
     "ip link set eth0 arp off",
