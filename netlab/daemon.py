@@ -53,6 +53,7 @@ from netlab.lab.process import lock_path, take_lock
 from netlab.lab.progress import Progress
 from netlab.lab.readiness import system_question, wait_for_dns
 from netlab.lab.rules_tool import settle_tool, settled_tool
+from netlab.memory import bound_arenas
 from netlab.net import netns
 from netlab.net.host import NetworkHost
 from netlab.net.link_state import Wanted
@@ -342,6 +343,7 @@ def _reason(error: BaseException) -> str:
 
 def main() -> None:
     """Run the daemon of the lab whose settings are in the file named by the first argument."""
+    bound_arenas()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
     )

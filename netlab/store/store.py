@@ -35,7 +35,7 @@ from netlab.errors import StorageError
 from netlab.store.high_water import HighWater, keep_what_was_found
 from netlab.store.log import MAX_ROWS, Change, Log, Row, locked
 from netlab.store.records import Event, Item, Key, Record
-from netlab.store.syncer import Syncer
+from netlab.store.syncer import Synced, Syncer, SyncsBatches
 from netlab.store.watch import QUEUE_LENGTH, Watcher
 
 HISTORY = 10_000
@@ -84,6 +84,7 @@ class Store:
         queue_length: int,
         on_disk: Collection[str],
         reached: HighWater,
+        syncer: Callable[[Path, Synced], SyncsBatches],
     ) -> None:
         self._log = Log(path)
         self._reached = reached
@@ -109,7 +110,7 @@ class Store:
         for key, record in self._log.current():
             self._place(key, record.revision, record.json)
         self.epoch = 0
-        self._syncer = Syncer(path, self._synced)
+        self._syncer = syncer(path, self._synced)
 
     # reading ------------------------------------------------------------------------------------
 
@@ -396,12 +397,13 @@ async def open_store(
     queue_length: int = QUEUE_LENGTH,
     on_disk: Collection[str] = ON_DISK,
     warn: Callable[[str], None] = log.warning,
+    syncer: Callable[[Path, Synced], SyncsBatches] = Syncer,
 ) -> AsyncIterator[Store]:
     """Open the store at ``path``, making it if need be, and close it at the end.
 
     history: revisions kept. queue_length: events that may wait for one watcher. on_disk: kinds of
     which nothing but the revision is kept in memory. warn: told in one line what the store has lost
-    since it was closed, if it did.
+    since it was closed, if it did. syncer: makes what was appended durable.
 
     Raises: StorageError when the file is damaged, of another format, or in use.
     """
@@ -415,6 +417,7 @@ async def open_store(
                 queue_length=queue_length,
                 on_disk=on_disk,
                 reached=reached,
+                syncer=syncer,
             )
             store.start()
             try:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Protocol, TypeAlias
 
 from netlab.errors import StorageError
 from netlab.store.log import Log
@@ -23,14 +24,25 @@ CHECKPOINT_EVERY = 64
 """Syncs between looks at the length of the log: each look may have to wait for Python's lock."""
 
 
+Synced: TypeAlias = Callable[[int, StorageError | None], None]
+"""Called on the event loop with the number of batches that became durable since the last call, or
+with the error after which nothing is certain any more."""
+
+
+class SyncsBatches(Protocol):
+    """What makes batches durable: ``Syncer``, or one that a test can do without a disk."""
+
+    def start(self) -> None: ...
+
+    def request(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
 class Syncer:
-    """Makes appended batches durable, in order.
+    """Makes appended batches durable, in order, and tells ``synced``."""
 
-    synced: called on the event loop with the number of batches that became durable since the
-    last call, or with the error after which nothing is certain any more.
-    """
-
-    def __init__(self, path: Path, synced: Callable[[int, StorageError | None], None]) -> None:
+    def __init__(self, path: Path, synced: Synced) -> None:
         self._storage = Log(path, second=True)
         self._synced = synced
         self._requests: SimpleQueue[bool] = SimpleQueue()

@@ -1,4 +1,4 @@
-"""Deployments against the fake API: roll out, scale, pause, go back, get stuck."""
+"""Deployments on a real registry: roll out, scale, pause, go back, get stuck."""
 
 from __future__ import annotations
 

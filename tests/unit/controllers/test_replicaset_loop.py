@@ -1,4 +1,4 @@
-"""ReplicaSets against the fake API: pods appear, are replaced, adopted, released."""
+"""ReplicaSets on a real registry: pods appear, are replaced, adopted, released."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ def replica_set(replicas: int = 3, **labels: str) -> dict[str, Any]:
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c"}]}},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "c", "image": "busybox"}]},
+            },
         },
     }
 
@@ -116,7 +119,7 @@ async def test_adopts_an_orphan_and_releases_a_relabelled_pod(clusters: Any) -> 
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": "orphan", "namespace": "default", "labels": {"app": "web"}},
-            "spec": {"containers": [{"name": "c"}]},
+            "spec": {"containers": [{"name": "c", "image": "busybox"}]},
             "status": {"phase": "Pending"},
         }
         cluster.api.put(orphan)
@@ -135,14 +138,15 @@ async def test_adopts_an_orphan_and_releases_a_relabelled_pod(clusters: Any) -> 
 
 async def test_a_refused_create_is_told_and_tried_again_later(clusters: Any) -> None:
     async with clusters() as cluster:
-        cluster.api.refuse["pods"] = ApiError(403, "Forbidden", "exceeded quota")
+        refusal = ApiError(403, "Forbidden", "exceeded quota")
+        cluster.api.refuse = lambda verb, kind, name: refusal if kind is POD else None
         cluster.api.put(replica_set(3))
         await cluster.settle()
         (rs,) = cluster.api.find(REPLICA_SET)
         (condition,) = rs["status"]["conditions"]
         assert (condition["type"], condition["reason"]) == ("ReplicaFailure", "FailedCreate")
         assert condition["message"] == "exceeded quota"
-        cluster.api.refuse.clear()
+        cluster.api.refuse = lambda verb, kind, name: None
         event = cluster.api.find(EVENT)[0]
         assert (event["type"], event["message"]) == ("Warning", "Error creating: exceeded quota")
         for _ in range(5):
