@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from ipaddress import IPv4Address
@@ -21,8 +22,8 @@ from netlab.net.savefile import Snapshot
 from netlab.net.sysctl import read_sysctl
 from netlab.proxy.agent import ProxyAgent
 from netlab.proxy.iptables_mode import OWNERSHIP, IptablesProvider, remove_rules
+from tests.support.registry_api import RegistryApi, registry_api
 from tests.system.nodes import CLUSTER_CIDR, NODE_ADDRESS, Node, eventually, node_with_pods
-from tests.unit.proxy.fake_client import FakeClient
 from tests.unit.proxy.objects import golden_objects, service_object, slice_object
 
 pytestmark = pytest.mark.system
@@ -57,26 +58,30 @@ def ours(snapshot: Snapshot) -> dict[ChainId, tuple[str, ...]]:
 @contextlib.asynccontextmanager
 async def proxied(
     node: Node, *objects: dict[str, Any], host: NetworkHost | None = None
-) -> AsyncIterator[tuple[FakeClient, ProxyAgent]]:
+) -> AsyncIterator[tuple[RegistryApi, ProxyAgent]]:
     """A running kube-proxy on the node that has written the rules of the objects.
 
     host: None is the node's own; another one is that of a process that was started anew.
     """
     host = host or node.host
-    client = FakeClient(*objects)
-    informers = SharedInformers(client, SystemClock())
-    agent = proxy(host, informers)
-    tasks = [asyncio.create_task(part.run()) for part in (informers, agent)]
-    tasks.append(asyncio.create_task(host.run(SystemClock())))
-    try:
-        async with asyncio.timeout(10):
-            await agent.synced.wait()
-        yield client, agent
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        host.close()
+    clock = SystemClock()
+    with tempfile.TemporaryDirectory() as folder:
+        async with registry_api(Path(folder), clock) as client:
+            for obj in objects:
+                client.put(obj)
+            informers = SharedInformers(client, clock)
+            agent = proxy(host, informers)
+            tasks = [asyncio.create_task(part.run()) for part in (informers, agent)]
+            tasks.append(asyncio.create_task(host.run(clock)))
+            try:
+                async with asyncio.timeout(10):
+                    await agent.synced.wait()
+                yield client, agent
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                host.close()
 
 
 def web(**spec: Any) -> dict[str, Any]:
@@ -277,13 +282,15 @@ async def test_sysctl_is_recorded(tmp_path: Path) -> None:
         tmp_path, record=lambda name, before: told.append((name, before))
     ) as node:
         told.clear()
-        informers = SharedInformers(FakeClient(), SystemClock())
-        agent = proxy(node.host, informers)
-        tasks = [asyncio.create_task(part.run()) for part in (informers, agent)]
-        await agent.synced.wait()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        (tmp_path / "api").mkdir()
+        async with registry_api(tmp_path / "api", SystemClock()) as client:
+            informers = SharedInformers(client, SystemClock())
+            agent = proxy(node.host, informers)
+            tasks = [asyncio.create_task(part.run()) for part in (informers, agent)]
+            await agent.synced.wait()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         assert told == [("net.ipv4.conf.all.route_localnet", "0")]
         assert await read_sysctl(node.netns, "net.ipv4.conf.all.route_localnet") == "1"
 
