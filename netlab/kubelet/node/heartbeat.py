@@ -170,16 +170,28 @@ class NodeHeartbeat:
             if not is_not_found(error):
                 raise
             node = await self._create(facts)
+        node = await self._mended(node)
         known = self._node
         if known is not None and known.metadata.uid == node["metadata"]["uid"]:
             return node
         if known is not None:
             log.warning("node %s was deleted by somebody: registered again", name)
         node = await self._take_over(node, facts)
-        self._node, self._written_at_s = _readable(node), None
+        self._node, self._written_at_s = Node.parse(node), None
         self._take_range(self._node)
         self.known.set()
         self._tell("Starting", "Starting kubelet.")
+        return node
+
+    async def _mended(self, node: Object) -> Object:
+        """Return the Node without a status that nobody can read: it is ours, and written anew."""
+        try:
+            Node.parse(node)
+        except UnreadableError as error:
+            log.warning("%s; its status is written anew", error)
+            empty = {"status": dict.fromkeys(node.get("status") or {})}
+            name = self._parts.node_name
+            return await self._parts.client.patch(NODE, None, name, empty, subresource="status")
         return node
 
     async def _create(self, facts: NodeFacts) -> Object:
@@ -242,7 +254,7 @@ class NodeHeartbeat:
             patch = node_patch(shown, status)
             node = await client.patch(NODE, None, facts.name, patch, subresource="status")
             self._written_at_s = now_s
-        self._node = _readable(node)
+        self._node = Node.parse(node)
         if not is_ready(node):
             self.ready.clear()
         elif not self.ready.is_set():
@@ -275,15 +287,6 @@ class NodeHeartbeat:
             if not is_not_found(error):
                 raise
             await client.create(LEASE, LEASE_NAMESPACE, lease)
-
-
-def _readable(node: Object) -> Node:
-    """Return the view; without its status when that cannot be read, for it is written anew."""
-    try:
-        return Node.parse(node)
-    except UnreadableError as error:
-        log.warning("%s", error)
-        return Node.parse({**node, "status": {}})
 
 
 class Trouble:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from netlab.api.kinds import CONFIG_MAP, POD, SERVICE_ACCOUNT
+from netlab.api.core import Node
+from netlab.api.kinds import CONFIG_MAP, NODE, POD, SERVICE_ACCOUNT
 from netlab.errors import ApiError, ImageError
 from netlab.kubelet.volumes.mounts import PodMounts
 
@@ -764,3 +765,14 @@ async def test_a_pod_that_could_not_be_digested_for_a_while_is_taken_up_again(wo
         monkeypatch.setattr(module, "status_patch", real)
         await world.pass_time(6)
         assert world.status("bad")["phase"] == "Running"
+
+
+async def test_a_node_whose_status_nobody_can_read_gets_a_new_one(world: Any) -> None:
+    bad = {"type": "Ready", "status": "True", "lastTransitionTime": "1-01-01T00:00:05Z"}
+    body = {"metadata": {"name": "node0"}, "spec": {}, "status": {"conditions": [bad]}}
+    await world.api.create(NODE, None, body)
+    async with world.running():
+        node = world.api.objects["nodes", "", "node0"]
+        assert Node.parse(node).status.conditions
+        assert bad not in node["status"]["conditions"]
+        assert world.kubelet.ready.is_set()
