@@ -22,9 +22,10 @@ from netlab.config import LabConfig
 from netlab.controllers.run import ControllerManager
 from netlab.scheduler.run import Scheduler
 from netlab.store.store import Store, open_store
+from tests.support.registry_api import PromptSyncer
 
 
-async def eventually(check: Callable[[], Awaitable[Any]], timeout_s: float = 5.0) -> Any:
+async def eventually(check: Callable[[], Awaitable[Any]], timeout_s: float = 30.0) -> Any:
     """Return the first true result of ``await check()``."""
     async with asyncio.timeout(timeout_s):
         while not (result := await check()):
@@ -97,6 +98,14 @@ class ControlPlane:
             if name in ("", event["involvedObject"]["name"])
         ]
 
+    async def settle(self) -> None:
+        """Wait until everything that follows from what was written has happened."""
+        quiet = 0
+        while quiet < 30:
+            before = self.store.revision
+            await asyncio.sleep(0.003)
+            quiet = 0 if self.store.revision != before or self.store._pending else quiet + 1
+
     async def ready_for_pods(self, namespace: str = "default") -> None:
         """Wait for the account that pods need."""
 
@@ -111,7 +120,7 @@ async def quiet_control_plane(
     folder: Path, clock: Clock | None = None
 ) -> AsyncIterator[ControlPlane]:
     """Run a registry whose store is in that folder; nothing is at work on it until ``start``."""
-    async with open_store(folder / "store.db") as store:
+    async with open_store(folder / "store.db", syncer=PromptSyncer) as store:
         plane = ControlPlane(store, clock or SystemClock())
         await ensure_system_objects(plane.client, LabConfig())
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from netlab.api.kinds import (
     Kind,
 )
 from netlab.api.view import Object
+from netlab.clock import FakeClock
 from netlab.errors import ApiError, is_not_found
 from tests.support.control_plane import ControlPlane, control_plane, eventually, node
 
@@ -33,14 +33,6 @@ async def plane(tmp_path: Path) -> AsyncIterator[ControlPlane]:
             await found.client.create(NAMESPACE, None, {"metadata": {"name": name}})
             await found.ready_for_pods(name)
         yield found
-
-
-async def settle(plane: ControlPlane) -> None:
-    for _ in range(3):
-        version = -1
-        while version != plane.store.revision:
-            version = plane.store.revision
-            await asyncio.sleep(0.03)
 
 
 def owned_by(owner: Object, **more: Any) -> Object:
@@ -88,10 +80,10 @@ async def wait_gone(plane: ControlPlane, name: str, **more: Any) -> None:
 
 async def test_an_owner_in_another_namespace_is_none(plane: ControlPlane) -> None:
     owner = await put(plane, "owner", namespace="there")
-    await settle(plane)
+    await plane.settle()
     dependent = await put(plane, "dependent", owned_by(owner))
     await wait_gone(plane, "dependent")
-    await settle(plane)
+    await plane.settle()
     uid = owner["metadata"]["uid"]
     assert await plane.events("dependent") == [
         (
@@ -108,9 +100,9 @@ async def test_an_owner_in_another_namespace_is_none(plane: ControlPlane) -> Non
 async def test_a_good_owner_keeps_what_a_misplaced_one_does_not(plane: ControlPlane) -> None:
     good = await put(plane, "good")
     bad = await put(plane, "bad", namespace="there")
-    await settle(plane)
+    await plane.settle()
     await put(plane, "dependent", owned_by(good), owned_by(bad))
-    await settle(plane)
+    await plane.settle()
     found = await plane.client.get(CONFIG_MAP, "here", "dependent")
     assert [o["name"] for o in found["metadata"]["ownerReferences"]] == ["good"]
     assert [reason for _, reason, _ in await plane.events("dependent")] == [
@@ -130,7 +122,7 @@ async def test_a_reference_that_does_not_fit_its_owner_leads_nowhere(
     plane: ControlPlane, change: Object
 ) -> None:
     owner = await put(plane, "owner")
-    await settle(plane)
+    await plane.settle()
     await put(plane, "dependent", owned_by(owner) | change)
     await wait_gone(plane, "dependent")
     assert await is_there(plane, "owner")
@@ -139,15 +131,15 @@ async def test_a_reference_that_does_not_fit_its_owner_leads_nowhere(
 async def test_an_owner_of_a_kind_that_nobody_serves_is_left_alone(plane: ControlPlane) -> None:
     reference = {"apiVersion": "example.org/v1", "kind": "Widget", "name": "w", "uid": "u"}
     await put(plane, "dependent", reference)
-    await settle(plane)
+    await plane.settle()
     assert await is_there(plane, "dependent")
 
 
 async def test_an_owner_without_namespace_may_have_dependents_in_one(plane: ControlPlane) -> None:
     owner = await plane.client.create(NODE, None, node("node9"))
-    await settle(plane)
+    await plane.settle()
     await put(plane, "dependent", owned_by(owner))
-    await settle(plane)
+    await plane.settle()
     assert await is_there(plane, "dependent")
     await plane.client.delete(NODE, None, "node9")
     await wait_gone(plane, "dependent")
@@ -157,15 +149,15 @@ async def test_an_object_without_namespace_with_an_owner_in_one_is_left_alone(
     plane: ControlPlane,
 ) -> None:
     owner = await put(plane, "owner")
-    await settle(plane)
+    await plane.settle()
     body = {
         "metadata": {"name": "slow", "ownerReferences": [owned_by(owner)]},
         "provisioner": "example.org/x",
     }
     await plane.client.create(STORAGE_CLASS, None, body)
-    await settle(plane)
+    await plane.settle()
     await plane.client.delete(CONFIG_MAP, "here", "owner")
-    await settle(plane)
+    await plane.settle()
     assert await is_there(plane, "slow", kind=STORAGE_CLASS, namespace=None)
     assert [reason for _, reason, _ in await plane.events("slow")] == ["OwnerRefInvalidNamespace"]
 
@@ -176,9 +168,9 @@ async def test_a_foreground_deletion_waits_only_for_those_that_block(plane: Cont
         plane, "blocks", owned_by(owner, blockOwnerDeletion=True), finalizers=("example.org/x",)
     )
     await put(plane, "free", owned_by(owner), finalizers=("example.org/x",))
-    await settle(plane)
+    await plane.settle()
     await plane.client.delete(CONFIG_MAP, "here", "owner", propagation="Foreground")
-    await settle(plane)
+    await plane.settle()
     found = await plane.client.get(CONFIG_MAP, "here", "owner")
     assert found["metadata"]["finalizers"] == ["foregroundDeletion"]
     for name in ("blocks", "free"):
@@ -194,10 +186,10 @@ async def test_a_deletion_that_orphans_releases_and_keeps(plane: ControlPlane) -
     other = await put(plane, "other")
     await put(plane, "alone", owned_by(owner))
     await put(plane, "shared", owned_by(owner), owned_by(other))
-    await settle(plane)
+    await plane.settle()
     await plane.client.delete(CONFIG_MAP, "here", "owner", propagation="Orphan")
     await wait_gone(plane, "owner")
-    await settle(plane)
+    await plane.settle()
     alone = await plane.client.get(CONFIG_MAP, "here", "alone")
     assert "ownerReferences" not in alone["metadata"]
     shared = await plane.client.get(CONFIG_MAP, "here", "shared")
@@ -233,13 +225,13 @@ async def test_an_orphaned_set_is_adopted_before_one_is_made(
     wanted = deployment()
     wanted["spec"]["strategy"] = {"type": strategy}
     await plane.client.create(DEPLOYMENT, "here", wanted)
-    await settle(plane)
+    await plane.settle()
     sets, pods = await names(plane, REPLICA_SET), await names(plane, POD)
     assert (len(sets), len(pods)) == (1, 2)
     await plane.client.delete(DEPLOYMENT, "here", "web", propagation="Orphan")
     await wait_gone(plane, "web", kind=DEPLOYMENT)
     created = await plane.client.create(DEPLOYMENT, "here", wanted)
-    await settle(plane)
+    await plane.settle()
     assert (await names(plane, REPLICA_SET), await names(plane, POD)) == (sets, pods)
     (found,) = (await plane.client.list(REPLICA_SET, "here")).items
     (owner,) = found["metadata"]["ownerReferences"]
@@ -250,11 +242,11 @@ async def test_an_orphaned_set_is_adopted_before_one_is_made(
 
 async def test_an_adopted_set_of_another_template_is_rolled_over(plane: ControlPlane) -> None:
     await plane.client.create(DEPLOYMENT, "here", deployment())
-    await settle(plane)
+    await plane.settle()
     await plane.client.delete(DEPLOYMENT, "here", "web", propagation="Orphan")
     await wait_gone(plane, "web", kind=DEPLOYMENT)
     await plane.client.create(DEPLOYMENT, "here", deployment("busybox:1.36"))
-    await settle(plane)
+    await plane.settle()
     sets = (await plane.client.list(REPLICA_SET, "here")).items
     assert len(sets) == 2
     assert all(len(rs["metadata"]["ownerReferences"]) == 1 for rs in sets)
@@ -267,46 +259,55 @@ async def test_an_adopted_set_of_another_template_is_rolled_over(plane: ControlP
 # refusals ----------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+async def still(tmp_path: Path) -> AsyncIterator[ControlPlane]:
+    """A control plane whose time stands still: nothing is tried again by itself."""
+    async with control_plane(tmp_path, FakeClock()) as found:
+        await found.client.create(NAMESPACE, None, {"metadata": {"name": "here"}})
+        await found.ready_for_pods("here")
+        yield found
+
+
 async def test_a_missing_account_is_told_and_not_asked_for_all_the_time(
-    plane: ControlPlane, caplog: pytest.LogCaptureFixture
+    still: ControlPlane, caplog: pytest.LogCaptureFixture
 ) -> None:
     wanted = deployment()
     wanted["spec"]["template"]["spec"]["serviceAccountName"] = "robot"
-    await plane.client.create(DEPLOYMENT, "here", wanted)
+    await still.client.create(DEPLOYMENT, "here", wanted)
 
     async def told() -> Object | None:
-        found = await plane.client.get(DEPLOYMENT, "here", "web")
+        found = await still.client.get(DEPLOYMENT, "here", "web")
         conditions = found.get("status", {}).get("conditions") or []
         return next((c for c in conditions if c["type"] == "ReplicaFailure"), None)
 
     condition = await eventually(told)
     assert (condition["status"], condition["reason"]) == ("True", "FailedCreate")
     assert 'serviceaccount "robot" not found' in condition["message"]
-    await asyncio.sleep(0.7)
-    (rs,) = (await plane.client.list(REPLICA_SET, "here")).items
-    failures = [e for e in await plane.events(rs["metadata"]["name"]) if e[1] == "FailedCreate"]
+    await still.settle()
+    (rs,) = (await still.client.list(REPLICA_SET, "here")).items
+    failures = [e for e in await still.events(rs["metadata"]["name"]) if e[1] == "FailedCreate"]
     assert len(failures) == 1
     assert failures[0][2].startswith("Error creating: pods")
     assert len([r for r in caplog.records if "robot" in r.getMessage() and r.levelno > 10]) <= 2
     # whoever makes the account need not wait for the next try
-    await plane.client.create(SERVICE_ACCOUNT, "here", {"metadata": {"name": "robot"}})
+    await still.client.create(SERVICE_ACCOUNT, "here", {"metadata": {"name": "robot"}})
 
     async def made() -> bool:
-        return len(await names(plane, POD)) == 2
+        return len(await names(still, POD)) == 2
 
     await eventually(made)
 
 
-async def test_a_quota_that_is_raised_lets_pods_be_made_at_once(plane: ControlPlane) -> None:
+async def test_a_quota_that_is_raised_lets_pods_be_made_at_once(still: ControlPlane) -> None:
     quota = {"metadata": {"name": "few"}, "spec": {"hard": {"pods": "1"}}}
-    await plane.client.create(RESOURCE_QUOTA, "here", quota)
-    await settle(plane)
-    await plane.client.create(DEPLOYMENT, "here", deployment())
+    await still.client.create(RESOURCE_QUOTA, "here", quota)
+    await still.settle()
+    await still.client.create(DEPLOYMENT, "here", deployment())
 
     async def count(wanted: int) -> bool:
-        return len(await names(plane, POD)) == wanted
+        return len(await names(still, POD)) == wanted
 
     await eventually(lambda: count(1))
-    await asyncio.sleep(0.7)  # the next try is by now more than half a second away
-    await plane.client.patch(RESOURCE_QUOTA, "here", "few", {"spec": {"hard": {"pods": "5"}}})
-    await eventually(lambda: count(2), timeout_s=1)
+    await still.settle()
+    await still.client.patch(RESOURCE_QUOTA, "here", "few", {"spec": {"hard": {"pods": "5"}}})
+    await eventually(lambda: count(2))

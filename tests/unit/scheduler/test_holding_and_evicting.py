@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,6 @@ def pod(name: str, **spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": name}, "spec": {"containers": containers, **spec}}
 
 
-async def settle(lab: ControlPlane) -> None:
-    """Wait until everything that follows from what was written has happened."""
-    for _ in range(3):
-        version = -1
-        while version != lab.store.revision:
-            version = lab.store.revision
-            await asyncio.sleep(0.03)
-
-
 async def place(lab: ControlPlane, name: str) -> tuple[str, str]:
     """Return the pod's node and the reason of its PodScheduled condition."""
     found = await lab.client.get(POD, "default", name)
@@ -44,11 +34,11 @@ async def test_a_gated_pod_waits_until_its_last_gate_is_gone(lab: Any, node0: No
     await lab.client.create(POD, "default", pod("held", schedulingGates=GATES))
     await lab.client.create(POD, "default", pod("free"))
     await eventually(lambda: _bound(lab, "free"))
-    await settle(lab)
+    await lab.settle()
     assert await place(lab, "held") == ("", "SchedulingGated")
     assert await lab.events("held") == []
     await lab.client.patch(POD, "default", "held", {"spec": {"schedulingGates": GATES[1:]}})
-    await settle(lab)
+    await lab.settle()
     assert await place(lab, "held") == ("", "SchedulingGated")
     await lab.client.patch(POD, "default", "held", {"spec": {"schedulingGates": None}})
     await eventually(lambda: _bound(lab, "held"))
@@ -155,7 +145,7 @@ def tolerating(seconds: int | None) -> list[dict[str, Any]]:
 async def taint(lab: ControlPlane, *keys: str) -> None:
     taints = [{"key": key, "effect": "NoExecute"} for key in keys]
     await lab.client.patch(NODE, None, "node0", {"spec": {"taints": taints or None}})
-    await settle(lab)
+    await lab.settle()
 
 
 async def remaining(lab: ControlPlane) -> set[str]:
@@ -178,17 +168,17 @@ async def test_a_taint_sends_pods_away_when_their_time_is_over(slow: ControlPlan
     )
     assert isinstance(slow.clock, FakeClock)
     await slow.clock.advance(19)
-    await settle(slow)
+    await slow.settle()
     assert await remaining(slow) == {"soon", "later", "ever"}
     await slow.clock.advance(2)
-    await settle(slow)
+    await slow.settle()
     assert await remaining(slow) == {"later", "ever"}
     await taint(slow)
     assert ("Normal", "TaintManagerEviction", "Cancelling deletion of Pod default/later") in (
         await slow.events("later")
     )
     await slow.clock.advance(15)
-    await settle(slow)
+    await slow.settle()
     assert await remaining(slow) == {"later", "ever"}
 
 
@@ -207,15 +197,15 @@ async def test_a_silent_node_loses_its_pods_after_five_minutes(slow: ControlPlan
     await eventually(lambda: _bound(slow, "p"))
     assert isinstance(slow.clock, FakeClock)
     await slow.clock.advance(41)
-    await settle(slow)
+    await slow.settle()
     found = await slow.client.get(NODE, None, "node0")
     assert [(t["key"], t["effect"]) for t in found["spec"]["taints"]] == [
         ("node.kubernetes.io/unreachable", "NoSchedule"),
         ("node.kubernetes.io/unreachable", "NoExecute"),
     ]
     await slow.clock.advance(295)
-    await settle(slow)
+    await slow.settle()
     assert await remaining(slow) == {"p"}
     await slow.clock.advance(10)
-    await settle(slow)
+    await slow.settle()
     assert await remaining(slow) == set()
