@@ -5,7 +5,6 @@ It reads them through libiptc, without iptables-save and without our parser.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from pathlib import Path
@@ -14,11 +13,8 @@ from typing import Any
 import pytest
 
 from netlab import command
-from netlab.client.informers import SharedInformers
-from netlab.clock import SystemClock
 from tests.system.nodes import Node, eventually, node_with_pods
-from tests.system.test_proxy import VIP, proxy, web
-from tests.unit.proxy.fake_client import FakeClient
+from tests.system.test_proxy import VIP, proxied, web
 from tests.unit.proxy.objects import golden_objects, slice_object
 
 pytestmark = pytest.mark.system
@@ -62,11 +58,7 @@ async def test_both_readers_see_the_same(tmp_path: Path, table: str) -> None:
         a, b = node.pods
         await node.serve(b, 8080)
         objects = [*golden_objects(), web(), slice_object(b.ip)]
-        informers = SharedInformers(FakeClient(*objects), SystemClock())
-        agent = proxy(node.host, informers)
-        tasks = [asyncio.create_task(part.run()) for part in (informers, agent)]
-        try:
-            await asyncio.wait_for(agent.synced.wait(), 10)
+        async with proxied(node, *objects):
             assert await node.ask(a.netns, VIP, 80, times=2) == "\n".join([f"b {a.ip}"] * 2)
 
             async def both() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -76,10 +68,6 @@ async def test_both_readers_see_the_same(tmp_path: Path, table: str) -> None:
             ours, _ = await eventually(both, lambda pair: pair[0] == pair[1])
             counted = sum(rule[2] for rules in ours.values() for rule in rules)
             assert counted > 0 or table == "mangle"
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _destination(line: str) -> str:
