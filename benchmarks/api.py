@@ -23,6 +23,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from multiprocessing.synchronize import Event as ProcessEvent
 from pathlib import Path
 
@@ -35,8 +36,10 @@ from netlab.apiserver.auth.pki import Pki, ensure_pki
 from netlab.apiserver.bootstrap import ensure_system_objects
 from netlab.apiserver.local import LocalClient
 from netlab.apiserver.requests import SYSTEM_USER
+from netlab.apiserver.streams.kubelets import Door
 from netlab.clock import SystemClock
 from netlab.config import LabConfig
+from netlab.net.dialing import dial
 from netlab.store.store import open_store
 
 CLIENTS = 8
@@ -114,7 +117,9 @@ async def serve_api(folder: Path, sock: socket.socket, ready: ProcessEvent) -> N
     config, clock = LabConfig(api_port=sock.getsockname()[1]), SystemClock()
     pki = ensure_pki(folder / "pki", config, clock.now())
     async with open_store(folder / "store.db") as store:
-        plane = assemble(store, config, pki, clock, connections=lambda node: None)
+        plane = assemble(
+            store, config, pki, clock, door=Door(partial(dial, None), pki.kubelet_context())
+        )
         client = LocalClient(plane.registry, SYSTEM_USER)
         await ensure_system_objects(client, config)
         await client.create(SERVICE_ACCOUNT, NAMESPACE, {"metadata": {"name": "default"}})

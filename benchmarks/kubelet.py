@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -26,12 +27,14 @@ from netlab.apiserver.auth.pki import ensure_pki
 from netlab.apiserver.bootstrap import ensure_system_objects
 from netlab.apiserver.local import LocalClient
 from netlab.apiserver.requests import UserInfo
+from netlab.apiserver.streams.kubelets import Door
 from netlab.client.informers import SharedInformers
 from netlab.clock import SystemClock
 from netlab.cni.plugin import PodNetwork
 from netlab.config import LabConfig
 from netlab.kubelet.agent import Kubelet
 from netlab.net import netns
+from netlab.net.dialing import dial
 from netlab.net.host import NetworkHost
 from netlab.runtime.cri import ContainerConfig, PodIdentity, SandboxConfig
 from netlab.runtime.engine import OciRuntime
@@ -88,7 +91,9 @@ async def _lab(
         state_dir=config.state_dir / "cni",
     )
     async with open_store(config.state_dir / "store.db") as store:
-        plane = assemble(store, config, pki, clock, connections=lambda _: None)
+        plane = assemble(
+            store, config, pki, clock, door=Door(partial(dial, None), pki.kubelet_context())
+        )
         client = LocalClient(plane.registry, UserInfo("bench", groups=("system:masters",)))
         await ensure_system_objects(client, config)
         await client.create(SERVICE_ACCOUNT, "default", {"metadata": {"name": "default"}})

@@ -28,7 +28,8 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
     which the API server listens on the host's loopback and on the node's address. sandbox: the
     node is a network namespace of its own instead of the host's. registries: which ones images
     are pulled from; ``loopback`` means only those that listen on the node's own loopback.
-    internet: a sandbox has a way out through the host.
+    internet: a sandbox has a way out through the host. no_node: node 0 is run by ``netlab agent``,
+    not by the daemon.
     """
 
     name: str = DEFAULT_NAME
@@ -41,6 +42,7 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
     sandbox: bool = False
     registries: Literal["any", "loopback"] = "any"
     internet: bool = False
+    no_node: bool = False
 
     @property
     def node_ip(self) -> IPv4Address:

@@ -23,83 +23,81 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
 from netlab.api.catalog import Catalog
-from netlab.api.kinds import builtin_catalog
-from netlab.api.streams import NodeConnection
+from netlab.api.kinds import Kind, builtin_catalog
+from netlab.api.view import Object
 from netlab.apiserver.assembly import ControlPlane, assemble
-from netlab.apiserver.auth.pki import Pki, ensure_pki
+from netlab.apiserver.auth.pki import NodeCredentials, Pki, ensure_pki
 from netlab.apiserver.bootstrap import ensure_system_objects, keep_kubernetes_service
 from netlab.apiserver.discovery.handlers import Check
 from netlab.apiserver.expiry import run_event_expiry
 from netlab.apiserver.identities import account_user, component_user, node_user
 from netlab.apiserver.requests import SYSTEM_USER
+from netlab.apiserver.streams.kubelets import Door
 from netlab.client.informers import SharedInformers
 from netlab.client.interface import Client
 from netlab.client.kubeconfig_file import merge_context
 from netlab.clock import Clock, SystemClock
-from netlab.cni.plugin import PodNetwork
 from netlab.config import LabConfig, decode_config
 from netlab.controllers.run import ControllerManager
 from netlab.dns.addon import dns_objects
 from netlab.errors import ApiError, HostError, NetlabError, is_not_found
-from netlab.kubelet.agent import Kubelet
-from netlab.kubelet.folders import NodeFolders
-from netlab.kubelet.volumes.provisioner import LocalPathProvisioner
+from netlab.kubelet.server.tls import server_context
 from netlab.lab.labs import config_path, host_ledger
 from netlab.lab.process import lock_path, take_lock
 from netlab.lab.progress import Progress
 from netlab.lab.readiness import system_question, wait_for_dns
 from netlab.lab.rules_tool import settle_tool, settled_tool
 from netlab.memory import bound_arenas
-from netlab.net import netns
+from netlab.net.dialing import dial
 from netlab.net.host import NetworkHost
 from netlab.net.link_state import Wanted
 from netlab.net.netns import open_socket
+from netlab.node import NodeClients, NodeComponents, build_node
 from netlab.nodes.machine import prepare_node
-from netlab.proxy.agent import ProxyAgent
-from netlab.proxy.iptables_mode import IptablesProvider
-from netlab.runtime.engine import OciRuntime
-from netlab.runtime.image_store.registry import RegistryRules
 from netlab.scheduler.run import Scheduler
 from netlab.store.store import Store, open_store
 
 log = logging.getLogger("netlab.daemon")
 
 STEP_LIMIT_S = 60
-COMPONENTS = ("controller-manager", "scheduler", "kubelet", "kube-proxy")
+CONTROL_PLANE = ("controller-manager", "scheduler")
+NODE_PARTS = ("kubelet", "kube-proxy")
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """Everything that runs beside the API server. informers: shared by all that follow objects."""
+    """Everything that runs beside the API server. informers: shared by all that follow objects.
 
-    host: NetworkHost
+    node: None where an agent runs it in a process of its own.
+    """
+
     informers: SharedInformers
-    runtime: OciRuntime
-    network: PodNetwork
-    kubelet: Kubelet
-    provisioner: LocalPathProvisioner
-    proxy: ProxyAgent
     controllers: ControllerManager
     scheduler: Scheduler
+    node: NodeComponents | None
 
     async def synced(self) -> None:
         """Return when those that watch objects have seen all of them."""
         await self.controllers.synced.wait()
         await self.scheduler.synced.wait()
-        await self.proxy.synced.wait()
+        if self.node is not None:
+            await self.node.proxy.synced.wait()
 
     def checks(self) -> dict[str, Check]:
         """What ``/readyz`` and ``netlab status`` look at."""
-        return {
+        found: dict[str, Check] = {
             "controller-manager": self.controllers.synced.is_set,
             "scheduler": self.scheduler.synced.is_set,
-            "kubelet": self.kubelet.ready.is_set,
-            "kube-proxy": self.proxy.healthy,
         }
+        if self.node is not None:
+            found["kubelet"] = self.node.kubelet.ready.is_set
+            found["kube-proxy"] = self.node.proxy.healthy
+        return found
 
 
 class Daemon:
@@ -156,8 +154,8 @@ class Daemon:
             pki,
             self._clock,
             catalog=builtin_catalog(),
-            connections=self._connection,
-            checks={name: partial(self._is_well, name) for name in COMPONENTS},
+            door=Door(partial(dial, self._config.netns), pki.kubelet_context()),
+            checks={name: partial(self._is_well, name) for name in self._watched()},
         )
         await ensure_system_objects(plane.client(SYSTEM_USER), self._config)
         async with plane.server.serve(await self._listen()):
@@ -199,68 +197,44 @@ class Daemon:
     def _is_well(self, component: str) -> bool:
         return self._parts is not None and self._parts.checks()[component]()
 
-    def _connection(self, node: str) -> NodeConnection | None:
-        if self._parts is None or node != self._config.node_name:
-            return None
-        return self._parts.kubelet.connection
+    def _watched(self) -> tuple[str, ...]:
+        return CONTROL_PLANE if self._config.no_node else (*CONTROL_PLANE, *NODE_PARTS)
 
     async def _run_components(self, plane: ControlPlane, pki: Pki, node_links: Wanted) -> None:
         started_s = time.monotonic()
-        parts = self._build(plane, pki, node_links)
+        credentials = await asyncio.to_thread(self._node_credentials, pki)
+        parts = self._build(plane, pki, node_links, credentials)
         self._parts = parts
-        async with parts.runtime, asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group:
             apiserver = plane.client(SYSTEM_USER)
             group.create_task(keep_kubernetes_service(apiserver, self._config, self._clock))
             group.create_task(parts.informers.run())
             group.create_task(parts.controllers.run())
             group.create_task(parts.scheduler.run())
-            group.create_task(parts.kubelet.run())
-            group.create_task(parts.provisioner.run())
-            group.create_task(parts.proxy.run())
-            group.create_task(parts.host.run(self._clock))
+            if parts.node is not None:
+                group.create_task(parts.node.run(self._clock))
             await _ensure_objects(apiserver, plane.registry.catalog, self._config)
             await self._wait_until_ready(parts, started_s)
             self._progress.ready()
 
-    def _build(self, plane: ControlPlane, pki: Pki, node_links: Wanted) -> Components:
+    def _node_credentials(self, pki: Pki) -> NodeCredentials:
+        """Have what node 0's agent needs, in this process or out of it. Blocking."""
+        config, now = self._config, self._clock.now()
+        found = pki.node_credentials(config.node_name, config.node_ip, now)
+        if config.no_node:
+            folder = pki.directory / "nodes" / config.node_name
+            pki.write_node_kubeconfig(
+                folder / "kubeconfig", config.node_name, f"https://127.0.0.1:{config.api_port}", now
+            )
+        return found
+
+    def _build(
+        self, plane: ControlPlane, pki: Pki, node_links: Wanted, credentials: NodeCredentials
+    ) -> Components:
         """Make all components; none of them runs yet."""
         config, clock = self._config, self._clock
         informers = SharedInformers.recording(
             plane.client(component_user("netlab-informers")), clock, component="netlab"
-        )
-        host = NetworkHost(
-            config.netns, record=self._record_sysctl, tool=settled_tool(self._ledger) or "iptables"
-        )
-        host.links.want("node", lambda: node_links)
-        network = PodNetwork(
-            host,
-            cluster_cidr=config.pod_cidr,
-            service_cidr=config.service_cidr,
-            state_dir=config.state_dir / "cni",
-        )
-        runtime = OciRuntime(
-            run_dir=config.run_dir,
-            state_dir=config.state_dir,
-            lab_name=config.name,
-            clock=clock,
-            registries=RegistryRules(anywhere=config.registries == "any", node_netns=config.netns),
-        )
-        kubelet = Kubelet(
-            client=plane.client(node_user(config.node_name)),
-            informers=informers,
-            runtime=runtime,
-            network=network,
-            netns=netns,
-            clock=clock,
-            config=config.node(),
-        )
-        proxy = ProxyAgent(
-            informers,
-            provider=IptablesProvider(host, node_ip=config.node_ip, cluster_cidr=config.pod_cidr),
-            node_name=config.node_name,
-            cluster_cidr=config.pod_cidr,
-            host=host,
-            clock=clock,
         )
         controllers = ControllerManager(
             plane.client(component_user("kube-controller-manager")),
@@ -271,16 +245,24 @@ class Daemon:
             catalog=plane.registry.catalog,
         )
         scheduler = Scheduler(plane.client(component_user("kube-scheduler")), informers, clock)
-        provisioner = LocalPathProvisioner(
-            client=plane.client(account_user("kube-system", "local-path-provisioner")),
-            informers=informers,
-            clock=clock,
-            folder=NodeFolders.of(config.node()).persistent,
-            node_name=config.node_name,
+        if config.no_node:
+            return Components(informers, controllers, scheduler, None)
+        host = NetworkHost(
+            config.netns, record=self._record_sysctl, tool=settled_tool(self._ledger) or "iptables"
         )
-        return Components(
-            host, informers, runtime, network, kubelet, provisioner, proxy, controllers, scheduler
+        host.links.want("node", lambda: node_links)
+        clients = NodeClients(
+            kubelet=plane.client(node_user(config.node_name)),
+            provisioner=plane.client(account_user("kube-system", "local-path-provisioner")),
+            reviewer=_Reviews(plane),
+            kubelet_informers=informers,
+            proxy_informers=informers,
+            provisioner_informers=informers,
         )
+        pair = pki.directory / "nodes" / config.node_name / "kubelet"
+        tls = server_context(Path(f"{pair}.crt"), Path(f"{pair}.key"), credentials.ca_pem)
+        node = build_node(config.node(), clients, host, tls, clock)
+        return Components(informers, controllers, scheduler, node)
 
     async def _wait_until_ready(self, parts: Components, started_s: float) -> None:
         """Tell each step when it is done.
@@ -289,14 +271,21 @@ class Daemon:
         """
         config = self._config
         question = system_question(config)
-        steps: list[tuple[str, Callable[[], Awaitable[object]]]] = [
-            ("Starting controllers, scheduler and kube-proxy", parts.synced),
-            (f"Waiting until node {config.node_name} is ready", parts.kubelet.ready.wait),
-            (
-                f"Waiting until DNS answers on {config.dns_service_ip}",
-                lambda: wait_for_dns(config.netns, config.dns_service_ip, question, self._clock),
-            ),
-        ]
+        node = parts.node
+        steps: list[tuple[str, Callable[[], Awaitable[object]]]]
+        if node is None:
+            steps = [("Starting controllers and scheduler", parts.synced)]
+        else:
+            steps = [
+                ("Starting controllers, scheduler and kube-proxy", parts.synced),
+                (f"Waiting until node {config.node_name} is ready", node.kubelet.ready.wait),
+                (
+                    f"Waiting until DNS answers on {config.dns_service_ip}",
+                    lambda: wait_for_dns(
+                        config.netns, config.dns_service_ip, question, self._clock
+                    ),
+                ),
+            ]
         for text, done in steps:
             try:
                 async with asyncio.timeout(STEP_LIMIT_S):
@@ -307,6 +296,17 @@ class Daemon:
 
     def _record_sysctl(self, name: str, before: str) -> None:
         self._ledger.record("sysctl", name, before)
+
+
+class _Reviews:
+    """The API server's word on who may, for the kubelet in the same process."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+
+    async def create(self, kind: Kind[Any], namespace: str | None, obj: Object, /) -> Object:
+        """Answer a review. Raises: ApiError."""
+        return await self._plane.server.review(kind, obj, SYSTEM_USER)
 
 
 async def _ensure_objects(client: Client, catalog: Catalog, config: LabConfig) -> None:

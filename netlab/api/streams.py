@@ -1,7 +1,6 @@
 """What the API server asks of a node agent: logs, processes in containers, connections, usage.
 
-In Kubernetes the API server proxies these to the kubelet's port 10250; here a ``NodeConnection``
-per node does, handed over at start-up.
+The API server asks over the kubelet's port 10250; behind it stands a ``NodeConnection``.
 """
 
 from __future__ import annotations
@@ -120,13 +119,6 @@ class NodeConnection(Protocol):
         """Connect to 127.0.0.1:port (then ::1) inside the pod's network namespace, as port-forward
         does. uid: of the pod meant; a later one of the same name is another pod. Raises ApiError
         when nothing listens.
-        """
-        ...
-
-    async def dial(self, address: str, port: int) -> ByteStream:
-        """Connect to an address from the node's network, as the API server's proxy does.
-
-        Raises: OSError.
         """
         ...
 

@@ -25,7 +25,7 @@ from netlab.apiserver.local import LocalClient
 from netlab.apiserver.registry import Registry
 from netlab.apiserver.requests import UserInfo
 from netlab.apiserver.storage.components import component_statuses
-from netlab.apiserver.streams.handlers import Connections
+from netlab.apiserver.streams.kubelets import Door
 from netlab.clock import Clock
 from netlab.config import LabConfig
 from netlab.store.store import Store
@@ -57,7 +57,7 @@ def assemble(
     clock: Clock,
     *,
     catalog: Catalog | None = None,
-    connections: Connections,
+    door: Door,
     static_tokens: Mapping[str, UserInfo] | None = None,
     checks: Mapping[str, Check] | None = None,
 ) -> ControlPlane:
@@ -88,7 +88,7 @@ def assemble(
         clock,
         tokens=tokens,
         authorizer=authorizer,
-        connections=connections,
+        door=door,
         static_tokens=static_tokens,
         checks=checks,
     )

@@ -29,16 +29,20 @@ from netlab.apiserver.http.query import is_watch, list_options
 from netlab.apiserver.http.rendering import render_item, render_list
 from netlab.apiserver.registry import Registry
 from netlab.apiserver.requests import Item, ListOptions, ListResult
-from netlab.apiserver.streams.handlers import Connections
+from netlab.apiserver.streams.kubelets import Kubelets
+from netlab.errors import ApiError
 from netlab.timestamps import rfc3339
+
+WINDOW_S = 10.0
+"""Over which a kubelet that does not say so has measured: that of cadvisor."""
 
 
 class MetricsHandlers:
     """Answers requests below ``/apis/metrics.k8s.io/v1beta1``."""
 
-    def __init__(self, registry: Registry, connections: Connections) -> None:
+    def __init__(self, registry: Registry, kubelets: Kubelets) -> None:
         self._registry = registry
-        self._connections = connections
+        self._kubelets = kubelets
 
     async def handle(self, exchange: Exchange, target: Target, kind: Kind[Any]) -> Answer:
         """Answer a get or a list.
@@ -82,11 +86,79 @@ class MetricsHandlers:
     async def _usage_by_node(self) -> dict[str, NodeUsage]:
         listed = await self._registry.list(NODE, None, ListOptions())
         names = [item.object["metadata"]["name"] for item in listed.items]
-        connected = {name: self._connections(name) for name in names}
-        asked = {name: each for name, each in connected.items() if each is not None}
-        answers = await asyncio.gather(*(each.usage() for each in asked.values()))
-        pairs = zip(asked, answers, strict=True)
+        answers = await asyncio.gather(*(self._usage(name) for name in names))
+        pairs = zip(names, answers, strict=True)
         return {name: usage for name, usage in pairs if usage is not None}
+
+    async def _usage(self, node: str) -> NodeUsage | None:
+        """Return what a node uses; None when it cannot be asked, or was not measured twice."""
+        try:
+            return parse_summary(await self._kubelets.read(node, "/stats/summary"))
+        except ApiError:
+            return None  # a silent node has no figures; the others' must not wait for it
+
+
+class _Cpu(msgspec.Struct, rename="camel"):
+    time: datetime
+    usage_nano_cores: int
+    window_seconds: float = WINDOW_S
+
+
+class _Memory(msgspec.Struct, rename="camel"):
+    working_set_bytes: int
+
+
+class _Ref(msgspec.Struct):
+    name: str
+    namespace: str
+
+
+class _Measured(msgspec.Struct, rename="camel"):
+    name: str = ""
+    cpu: _Cpu | None = None
+    memory: _Memory | None = None
+
+
+class _MeasuredPod(msgspec.Struct, rename="camel"):
+    pod_ref: _Ref
+    containers: list[_Measured] = []
+
+
+class _Summary(msgspec.Struct):
+    node: _Measured
+    pods: list[_MeasuredPod] = []
+
+
+def parse_summary(data: bytes) -> NodeUsage | None:
+    """Return what a kubelet's ``/stats/summary`` tells; None while the node is not measured."""
+    try:
+        told = msgspec.json.decode(data, type=_Summary)
+    except msgspec.MsgspecError:
+        return None
+    cpu, memory = told.node.cpu, told.node.memory
+    if cpu is None or memory is None:
+        return None
+    containers = [
+        ContainerUsage(
+            namespace=pod.pod_ref.namespace,
+            pod=pod.pod_ref.name,
+            container=each.name,
+            at=each.cpu.time,
+            window_s=each.cpu.window_seconds,
+            cpu_nano_cores=each.cpu.usage_nano_cores,
+            memory_bytes=each.memory.working_set_bytes,
+        )
+        for pod in told.pods
+        for each in pod.containers
+        if each.cpu is not None and each.memory is not None
+    ]
+    return NodeUsage(
+        at=cpu.time,
+        window_s=cpu.window_seconds,
+        cpu_nano_cores=cpu.usage_nano_cores,
+        memory_bytes=memory.working_set_bytes,
+        containers=tuple(containers),
+    )
 
 
 def _named_by_kind(kind: Kind[Any]) -> Kind[Any]:

@@ -14,6 +14,7 @@ LAB: dict[str, tuple[str, str]] = {
     "status": ("netlab.cli.status", "Tell what runs and how it is"),
     "shell": ("netlab.cli.shell", "A shell, or a command, on a node"),
     "ps": ("netlab.cli.ps", "The containers, with the pause of each pod"),
+    "agent": ("netlab.cli.agent", "Run one node in a process of its own"),
     "image": ("netlab.cli.image", "The container images the lab can run"),
     "scenario": ("netlab.cli.scenario", "Lessons: list, run and check them"),
     "exercise": ("netlab.cli.exercise", "Exercises: something is broken; mend it"),

@@ -40,6 +40,9 @@ from netlab.lab.units import need_systemd, start_at_boot
     help="Where images may be pulled from.  [default: any; in a sandbox without a way out: "
     "loopback]",
 )
+@click.option(
+    "--no-node", is_flag=True, help="Start the control plane only; netlab agent runs the node."
+)
 @click.option("--at-boot", is_flag=True, help="Start the lab at every boot too (systemd).")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 def up(
@@ -52,6 +55,7 @@ def up(
     service_cidr: str,
     api_port: int | None,
     registries: Literal["any", "loopback"] | None,
+    no_node: bool,
     at_boot: bool,
     quiet: bool,
 ) -> None:
@@ -69,6 +73,7 @@ def up(
         service_cidr=service_cidr,
         api_port=api_port,
         registries=registries,
+        no_node=no_node,
     )
     teller = _Teller(say)
     try:
@@ -86,6 +91,9 @@ def up(
     say(f"Ready after {started.seconds:.2f} s.")
     if config.sandbox and not config.internet:
         say("The sandbox has no way out: nothing outside of it answers (--internet makes one).")
+    if config.no_node:
+        folder = config.state_dir / "pki" / "nodes" / config.node_name
+        say(f"Start the node: netlab agent{name_flag(config)} --kubeconfig {folder}/kubeconfig")
     if config.sandbox:
         say(f"A shell on the node: netlab shell{name_flag(config)}")
 

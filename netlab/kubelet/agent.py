@@ -15,9 +15,12 @@ API goes through ``client``, so the agent works in a process of its own with ``H
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
-from collections.abc import Mapping
+import socket
+import ssl
+from collections.abc import AsyncIterator, Mapping
 
 from netlab.api.kinds import NODE, POD, SERVICE
 from netlab.api.pods import Pod
@@ -27,7 +30,7 @@ from netlab.client.informers import SharedInformers
 from netlab.client.interface import Client
 from netlab.clock import Clock
 from netlab.config import NodeConfig
-from netlab.errors import NetlabError
+from netlab.errors import HostError, NetlabError, NetworkError
 from netlab.kubelet.admission import refuse
 from netlab.kubelet.folders import NodeFolders
 from netlab.kubelet.images.gc import run_image_gc
@@ -39,11 +42,15 @@ from netlab.kubelet.node_parts import WARNING, NetnsTable, NodeParts, PodNetwork
 from netlab.kubelet.planning.plan import TERMINAL_PHASES
 from netlab.kubelet.planning.steps import PodFailure
 from netlab.kubelet.sandbox import own_netns, remove_network, remove_sandbox
+from netlab.kubelet.server.auth import Gatekeeper, Reviewer
+from netlab.kubelet.server.desk import AgentDesk
+from netlab.kubelet.server.serving import KubeletServer
 from netlab.kubelet.streams.connection import KubeletConnection
 from netlab.kubelet.streams.log_rotation import run_log_rotation
 from netlab.kubelet.volumes.place import ensure_place
 from netlab.kubelet.volumes.watch import MountedObjects
 from netlab.kubelet.worker import FAILED_SYNC, PodWorker, sync_error
+from netlab.net.netns import open_socket
 from netlab.runtime.cri import ContainerRuntime, PodIdentity
 
 log = logging.getLogger(__name__)
@@ -58,6 +65,7 @@ SIZE_CHECK_S = 10.0
 """How often emptyDirs with a limit are measured (the kubelet's eviction manager's period)."""
 
 RETRY_S = 0.5
+BACKLOG = 128
 STARTS_PER_PROCESSOR = 4
 """Sandboxes and containers made at the same time: their work is done by other processes, more of
 which than this only wait for a processor."""
@@ -68,7 +76,8 @@ class Kubelet:
 
     informers: those of the process; somebody else runs them. network: the node's pod network; its
     ``setup`` is called here. netns: creates and removes named network namespaces (``net.netns``).
-    labels: added to the Node's own.
+    labels: added to the Node's own. tls: with which the kubelet's server listens at the node's
+    address, asking ``reviewer`` who may; None leaves the server out.
 
     ``ready`` is set as long as the node is Ready; ``connection`` serves logs and exec.
     """
@@ -84,6 +93,8 @@ class Kubelet:
         clock: Clock,
         config: NodeConfig,
         labels: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+        reviewer: Reviewer | None = None,
     ) -> None:
         node_name = config.name
         events = EventRecorder(client, clock, component="kubelet", host=node_name)
@@ -115,14 +126,25 @@ class Kubelet:
             self._parts, self._find_worker, self._usage.usage
         )
 
+        self._relisted_s = clock.monotonic_s()
+        self._tls = tls
+        desk = AgentDesk(
+            self._parts, self.connection, self._pods, self._usage, lambda: self._relisted_s
+        )
+        gatekeeper = Gatekeeper(reviewer or client, clock)
+        self._server = KubeletServer(node_name, desk, gatekeeper, clock)
+
     @property
     def ready(self) -> asyncio.Event:
         """Set as long as the API server has the node as Ready."""
         return self._heartbeat.ready
 
     async def run(self) -> None:
-        """Run the node until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
+        """Run the node until cancelled.
+
+        Raises: HostError when its port is taken.
+        """
+        async with self._serving(), asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             tasks.create_task(self._parts.events.run())
             tasks.create_task(self._heartbeat.run())
@@ -147,6 +169,26 @@ class Kubelet:
             tasks.create_task(self._check_volume_sizes())
             tasks.create_task(self._usage.run())
             tasks.create_task(run_image_gc(self._parts, node=lambda: self._heartbeat.node))
+
+    @contextlib.asynccontextmanager
+    async def _serving(self) -> AsyncIterator[None]:
+        """Listen at the node's address while the context lasts."""
+        if self._tls is None:
+            yield
+            return
+        config = self._parts.config
+        where = (str(config.ip), config.kubelet_port)
+        try:
+            sock = await open_socket(
+                config.netns_path, socket.AF_INET, socket.SOCK_STREAM, bind=where, backlog=BACKLOG
+            )
+        except NetworkError as error:
+            raise HostError(
+                f"node {config.name}: {where[0]} port {where[1]}: {error}; is another agent of "
+                "this node running?"
+            ) from error
+        async with self._server.serve(sock, self._tls):
+            yield
 
     async def _set_up_network(self) -> None:
         pod_cidr = await self._heartbeat.pod_cidr()
@@ -292,6 +334,7 @@ class Kubelet:
                 log.warning("list containers: %s", error)
                 self._heartbeat.set_problems(f"container runtime is down: {error}")
                 continue
+            self._relisted_s = self._parts.clock.monotonic_s()
             self._heartbeat.set_problems()
             self._end_strangers(snapshot)
             for uid, worker in list(self._workers.items()):

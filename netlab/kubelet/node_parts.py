@@ -6,7 +6,7 @@ One ``NodeParts`` is built per agent and handed to everything that acts on pods.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Protocol
@@ -78,6 +78,7 @@ class NodeParts:
     """The doors; see each type.
 
     etc: the node's own resolv.conf and hosts file. mounted: watches what pods show.
+    probe_counts: of probes by container, namespace, pod, kind and result.
     """
 
     client: Client
@@ -92,6 +93,7 @@ class NodeParts:
     inventory: Inventory
     etc: NodeEtc
     mounted: MountedObjects
+    probe_counts: dict[tuple[str, str, str, str, str], int] = field(default_factory=dict)
 
     @property
     def node_name(self) -> str:

@@ -113,6 +113,40 @@ def _end(config: LabConfig, daemon: RunningDaemon, grace_s: float) -> None:
     raise HostError(f"lab {config.name}: daemon {daemon.pid} does not end, even by SIGKILL")
 
 
+def agent_lock(run_dir: Path, node: str) -> Path:
+    """Return the file that the agent of a node holds a lock on, with its process id."""
+    return run_dir / "agents" / f"{node}.lock"
+
+
+def stop_agents(config: LabConfig, *, grace_s: float) -> None:
+    """End the agents that run nodes of the lab in processes of their own. Idempotent."""
+    for path in agent_lock(config.run_dir, "*").parent.glob("*.lock"):
+        began_s, number = time.monotonic(), signal.SIGTERM
+        while (pid := _holder(path)) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+            if time.monotonic() - began_s > grace_s:
+                number = signal.SIGKILL
+            time.sleep(POLL_S)
+
+
+def _holder(path: Path) -> int | None:
+    """Return the process that holds the lock; None when nobody does."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.read(descriptor, 32).decode("ascii", "replace").strip()
+        return int(text) if text.isdecimal() else None
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
 def _recorded_pid(config: LabConfig) -> int:
     """Return the pid in the lock file if it still is that process; 0 otherwise."""
     try:

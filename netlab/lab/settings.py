@@ -43,6 +43,7 @@ def wanted_config(
     api_port: int | None = None,
     registries: Literal["any", "loopback"] | None = None,
     internet: bool = False,
+    no_node: bool = False,
 ) -> LabConfig:
     """Return the settings that the words ask for; empty words and None stand for the defaults.
 
@@ -73,6 +74,7 @@ def wanted_config(
         api_port=api_port if api_port is not None else FIRST_API_PORT,
         registries=registries or ("loopback" if sandbox and not internet else "any"),
         internet=internet,
+        no_node=no_node,
     )
 
 
@@ -88,6 +90,7 @@ def up_flags(config: LabConfig) -> list[str]:
         *("--service-cidr", str(config.service_cidr)),
         *("--api-port", str(config.api_port)),
         *("--registries", config.registries),
+        *(["--no-node"] if config.no_node else []),
     ]
 
 

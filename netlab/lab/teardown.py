@@ -21,7 +21,7 @@ from netlab.lab.forwarding import give_back_host
 from netlab.lab.labs import host_ledger, one_at_a_time
 from netlab.lab.ledger import Ledger
 from netlab.lab.netns_mount import give_back_netns_folder
-from netlab.lab.process import lock_path, stop_daemon
+from netlab.lab.process import lock_path, stop_agents, stop_daemon
 from netlab.lab.rules_tool import settled_tool
 from netlab.lab.units import forget_boot, forget_pods
 from netlab.net.host import NetworkHost
@@ -49,6 +49,7 @@ def remove_lab(config: LabConfig) -> None:
 async def _remove_lab(config: LabConfig) -> None:
     forget_boot(config.name)
     stop_daemon(config, grace_s=DAEMON_GRACE_S)
+    stop_agents(config, grace_s=DAEMON_GRACE_S)
     await _remove_all(config)
 
 

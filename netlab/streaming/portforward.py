@@ -43,12 +43,12 @@ Dial: TypeAlias = Callable[[int], Awaitable[ByteStream]]
 """Connects to a port of the pod. Raises: ApiError when nothing listens."""
 
 
-def parse_ports(raw_query: str) -> list[int]:
-    """Return the ports of ``?ports=80,443&ports=8080``, in order.
+def parse_ports(raw_query: str, name: str = "ports") -> list[int]:
+    """Return the ports of ``?ports=80,443&ports=8080``, in order. name: of the parameter.
 
     Raises: ApiError BadRequest.
     """
-    texts = parse_qs(raw_query, keep_blank_values=True).get("ports", [])
+    texts = parse_qs(raw_query, keep_blank_values=True).get(name, [])
     return [_port(text.strip()) for value in texts for text in value.split(",")]
 
 

@@ -16,10 +16,14 @@ from netlab.apiserver.assembly import assemble
 from netlab.apiserver.auth.pki import ensure_pki
 from netlab.apiserver.bootstrap import ensure_system_objects
 from netlab.apiserver.requests import SYSTEM_USER
+from netlab.apiserver.streams.kubelets import Door
 from netlab.client.https import Endpoint
 from netlab.clock import SystemClock
 from netlab.config import LabConfig
 from netlab.errors import ApiError
+from netlab.kubelet.server.auth import Gatekeeper
+from netlab.kubelet.server.serving import KubeletServer
+from netlab.kubelet.server.tls import server_context
 from netlab.store.store import open_store
 
 
@@ -59,7 +63,7 @@ class FakeNode:
     """A NodeConnection."""
 
     def __init__(self):
-        self.asked, self.processes = [], []
+        self.asked, self.processes, self.figures = [], [], None
 
     async def logs(self, namespace, pod, container, options):
         self.asked.append((namespace, pod, container, options))
@@ -87,13 +91,61 @@ class FakeNode:
     async def dial_pod(self, namespace, pod, port, *, uid):
         self.asked.append((namespace, pod, port))
         try:
-            return await self.dial("127.0.0.1", port)
+            return await dial_loopback("127.0.0.1", port)
         except OSError as error:
             raise ApiError(500, "InternalError", f"error forwarding port {port}") from error
 
-    async def dial(self, address, port):
-        """Connect to loopback, whatever the address."""
-        return ByteStream(*await asyncio.open_connection("127.0.0.1", port))
+    async def usage(self):
+        return self.figures
+
+
+async def dial_loopback(address, port):
+    """Connect to loopback, whatever the address."""
+    return ByteStream(*await asyncio.open_connection("127.0.0.1", port))
+
+
+class FakeDesk:
+    """What a kubelet's server knows besides."""
+
+    def __init__(self, node, client, logs_root):
+        self.client = client
+        self.connection, self.logs_root, self.is_healthy = node, logs_root, True
+        self.told_reading = (None, {})
+
+    def configuration(self):
+        return {"kind": "KubeletConfiguration", "port": 10250}
+
+    async def pods(self):
+        listed = await self.client.list(POD, None, field_selector="spec.nodeName=node0")
+        return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": listed.items}
+
+    async def running_pods(self):
+        return await self.pods()
+
+    def uids(self):
+        return {("default", "web"): "uid-web"}
+
+    def reading(self):
+        return self.told_reading
+
+    def sandboxes(self):
+        return 3
+
+    def probe_counts(self):
+        return {("c", "default", "web", "Liveness", "failed"): 2}
+
+    def healthy(self):
+        return self.is_healthy
+
+
+class Reviews:
+    """The API server's word, for a kubelet in the same process."""
+
+    def __init__(self, plane):
+        self._plane = plane
+
+    async def create(self, kind, namespace, obj, /):
+        return await self._plane.server.review(kind, obj, SYSTEM_USER)
 
 
 class ApiLab:
@@ -155,13 +207,36 @@ async def api_lab(folder: Path) -> AsyncIterator[ApiLab]:
     sock.bind(("127.0.0.1", 0))
     sock.listen()
     port = sock.getsockname()[1]
+    kubelet = socket.socket()
+    kubelet.bind(("127.0.0.1", 0))
+    kubelet.listen()
     config, clock, node = LabConfig(api_port=port), SystemClock(), FakeNode()
     pki = ensure_pki(folder / "pki", config, clock.now())
     async with open_store(folder / "store.db") as store:
-        plane = assemble(store, config, pki, clock, connections={"node0": node}.get)
+        door = Door(dial_loopback, pki.kubelet_context())
+        plane = assemble(store, config, pki, clock, door=door)
         lab = ApiLab(plane, pki, port, node)
         await ensure_system_objects(lab.local, config)
         await lab.local.create(SERVICE_ACCOUNT, "default", {"metadata": {"name": "default"}})
-        await lab.local.create(NODE, None, {"metadata": {"name": "node0"}})
-        async with plane.server.serve([sock]):
+        await lab.local.create(NODE, None, node_object(kubelet.getsockname()[1]))
+        credentials = pki.node_credentials("node0", config.node_ip, clock.now())
+        own = pki.directory / "nodes" / "node0"
+        tls = server_context(own / "kubelet.crt", own / "kubelet.key", credentials.ca_pem)
+        lab.desk = FakeDesk(node, lab.local, folder)
+        gatekeeper = Gatekeeper(Reviews(plane), clock)
+        server = KubeletServer("node0", lab.desk, gatekeeper, clock)
+        lab.kubelet_server, lab.pki_address = server, config.node_ip
+        lab.kubelet_url = f"https://127.0.0.1:{kubelet.getsockname()[1]}"
+        async with plane.server.serve([sock]), server.serve(kubelet, tls):
             yield lab
+
+
+def node_object(port):
+    """A Node whose kubelet listens on that port."""
+    return {
+        "metadata": {"name": "node0"},
+        "status": {
+            "addresses": [{"type": "InternalIP", "address": "10.100.199.200"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+        },
+    }

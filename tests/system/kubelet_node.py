@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from netlab.apiserver.auth.pki import ensure_pki
 from netlab.apiserver.bootstrap import ensure_system_objects
 from netlab.apiserver.local import LocalClient
 from netlab.apiserver.requests import UserInfo
+from netlab.apiserver.streams.kubelets import Door
 from netlab.client.informers import SharedInformers
 from netlab.clock import SystemClock
 from netlab.cni.plugin import PodNetwork
@@ -30,6 +32,7 @@ from netlab.config import LabConfig
 from netlab.errors import ApiError
 from netlab.kubelet.agent import Kubelet
 from netlab.net import netns
+from netlab.net.dialing import dial
 from netlab.net.host import NetworkHost
 from netlab.runtime.engine import OciRuntime
 from netlab.store.store import open_store
@@ -183,7 +186,13 @@ async def node_fixture(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Node]:
     pki = ensure_pki(config.state_dir / "pki", config, datetime.now(UTC))
     try:
         async with open_store(config.state_dir / "store.db") as store:
-            plane = assemble(store, config, pki, SystemClock(), connections=lambda _: None)
+            plane = assemble(
+                store,
+                config,
+                pki,
+                SystemClock(),
+                door=Door(partial(dial, None), pki.kubelet_context()),
+            )
             client = LocalClient(plane.registry, UserInfo("admin", groups=("system:masters",)))
             await ensure_system_objects(client, config)
             await client.create(SERVICE_ACCOUNT, "default", {"metadata": {"name": "default"}})

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ from netlab.apiserver.auth.pki import Pki, ensure_pki
 from netlab.apiserver.bootstrap import ensure_system_objects
 from netlab.apiserver.local import LocalClient
 from netlab.apiserver.requests import UserInfo
+from netlab.apiserver.streams.kubelets import Door
 from netlab.clock import SystemClock
 from netlab.config import LabConfig
+from netlab.net.dialing import dial
 from netlab.net.netns import create_netns, list_netns, open_socket, remove_netns
 from netlab.store.store import open_store
 
@@ -53,7 +56,13 @@ class Lab:
     async def start_api(self) -> LocalClient:
         clock = SystemClock()
         store = await self.serving.enter_async_context(open_store(self.folder / "store.db"))
-        plane = assemble(store, self.config, self.pki, clock, connections=lambda _: None)
+        plane = assemble(
+            store,
+            self.config,
+            self.pki,
+            clock,
+            door=Door(partial(dial, None), self.pki.kubelet_context()),
+        )
         self.client = LocalClient(
             plane.registry, UserInfo(name="admin", groups=("system:masters",))
         )

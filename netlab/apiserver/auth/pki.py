@@ -14,9 +14,11 @@ CertificateSigningRequests.
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, ip_address
@@ -39,6 +41,8 @@ BACKDATE = timedelta(hours=1)
 
 ADMIN_USER = "kubernetes-admin"
 ADMIN_GROUP = "system:masters"
+KUBELET_CLIENT = "apiserver-kubelet-client"
+KUBELET_CLIENT_USER = "kube-apiserver-kubelet-client"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,63 @@ class Pki:
             raise HostError(f"{self.directory}/admin.crt: missing; run: netlab down, netlab up")
         return self.ca.cert_pem, found.cert_pem, found.key_pem
 
+    def kubelet_context(self) -> ssl.SSLContext:
+        """Return the context with which the API server speaks to kubelets.
+
+        It shows the API server's own client certificate, and trusts certificates of the lab's
+        authority only, whatever name they are for: a node is found by its address.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.load_verify_locations(cadata=self.ca.cert_pem.decode())
+        pair = self.directory / KUBELET_CLIENT
+        context.load_cert_chain(f"{pair}.crt", f"{pair}.key")
+        return context
+
+    def node_credentials(self, name: str, address: IPv4Address, now: datetime) -> NodeCredentials:
+        """Return the certificates of a node's agent; made where they are missing or out of date.
+
+        Blocking.
+
+        Raises: HostError.
+        """
+        folder = self.directory / "nodes" / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            user_group = (f"system:node:{name}", "system:nodes")
+            _ensure_client(folder, self.ca, "client", user_group, now)
+            _ensure_serving(folder, self.ca, "kubelet", ([name], [address]), now)
+        except OSError as error:
+            raise HostError(f"{folder}: cannot write certificates: {error.strerror}") from error
+        client, serving = (_read_credentials(folder, each) for each in ("client", "kubelet"))
+        if client is None or serving is None:
+            raise HostError(f"{folder}: the certificates cannot be read back")
+        return NodeCredentials(self.ca.cert_pem, client, serving)
+
+    def write_node_kubeconfig(self, path: Path, name: str, server: str, now: datetime) -> None:
+        """Write the kubeconfig of a node's agent: a user for each of its parts. Blocking.
+
+        Raises: OSError.
+        """
+        client = self.node_credentials_of(path.parent)
+        parts = {"kubelet": client}
+        parts["kube-proxy"] = issue_client(self.ca, "system:kube-proxy", [], now)
+        account = "system:serviceaccount:kube-system:local-path-provisioner"
+        groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system"]
+        parts["local-path-provisioner"] = issue_client(self.ca, account, groups, now)
+        text = json.dumps(_kubeconfig(server, self.ca.cert_pem, parts), indent=1)
+        _write_private(path, text.encode())
+
+    def node_credentials_of(self, folder: Path) -> Credentials:
+        """Return the client certificate that ``node_credentials`` has put into a node's folder.
+
+        Raises: HostError.
+        """
+        found = _read_credentials(folder, "client")
+        if found is None:
+            raise HostError(f"{folder}/client.crt: missing; run: netlab down, netlab up")
+        return found
+
     def server_context(self) -> ssl.SSLContext:
         """Return the context with which the API server listens.
 
@@ -82,6 +143,15 @@ class Pki:
         # Go clients offer HTTP/2 first; they must be told that we do not speak it.
         context.set_alpn_protocols(["http/1.1"])
         return context
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCredentials:
+    """What one agent has: whom it trusts, what it shows the API server, what it serves with."""
+
+    ca_pem: bytes
+    client: Credentials
+    serving: Credentials
 
 
 def server_names(config: LabConfig) -> tuple[list[str], list[IPv4Address]]:
@@ -110,6 +180,7 @@ def ensure_pki(directory: Path, config: LabConfig, now: datetime) -> Pki:
         ca = _ensure_authority(directory, config, now)
         _ensure_server(directory, ca, config, now)
         _ensure_client(directory, ca, "admin", (ADMIN_USER, ADMIN_GROUP), now)
+        _ensure_client(directory, ca, KUBELET_CLIENT, (KUBELET_CLIENT_USER, ADMIN_GROUP), now)
         return Pki(directory, ca, _ensure_key(directory / "sa.key"))
     except OSError as error:
         raise HostError(f"{directory}: cannot write certificates: {error.strerror}") from error
@@ -163,24 +234,35 @@ def _ensure_authority(directory: Path, config: LabConfig, now: datetime) -> Cred
 
 
 def _ensure_server(directory: Path, ca: Credentials, config: LabConfig, now: datetime) -> None:
-    dns_names, addresses = server_names(config)
-    found = _read_credentials(directory, "apiserver")
+    _ensure_serving(directory, ca, "apiserver", server_names(config), now, "kube-apiserver")
+
+
+def _ensure_serving(
+    directory: Path,
+    ca: Credentials,
+    name: str,
+    names: tuple[list[str], list[IPv4Address]],
+    now: datetime,
+    common_name: str = "",
+) -> None:
+    """Have the certificate of a server that answers to those DNS names and addresses."""
+    dns_names, addresses = names
+    found = _read_credentials(directory, name)
     if found is not None:
         certificate = _certificate(found)
-        if _usable(certificate, ca, now) and _names_of(certificate) == {
-            *dns_names,
-            *map(str, addresses),
-        }:
+        wanted = {*dns_names, *map(str, addresses)}
+        if _usable(certificate, ca, now) and _names_of(certificate) == wanted:
             return
     alternatives = x509.SubjectAlternativeName(
         [
-            *(x509.DNSName(name) for name in dns_names),
+            *(x509.DNSName(each) for each in dns_names),
             *(x509.IPAddress(address) for address in addresses),
         ]
     )
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")])
+    common_name = common_name or f"system:node:{dns_names[0]}"[:64]
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     issued = _issue(ca, subject, ExtendedKeyUsageOID.SERVER_AUTH, alternatives, now)
-    _write_pair(directory, "apiserver", issued)
+    _write_pair(directory, name, issued)
 
 
 def _ensure_client(
@@ -248,6 +330,30 @@ def _current(certificate: x509.Certificate, now: datetime) -> bool:
         certificate.not_valid_before_utc <= now
         and now + RENEW_BEFORE < certificate.not_valid_after_utc
     )
+
+
+def _kubeconfig(server: str, ca_pem: bytes, users: Mapping[str, Credentials]) -> object:
+    def text(pem: bytes) -> str:
+        return base64.b64encode(pem).decode()
+
+    cluster = {"server": server, "certificate-authority-data": text(ca_pem)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": next(iter(users)),
+        "clusters": [{"name": "lab", "cluster": cluster}],
+        "contexts": [{"name": n, "context": {"cluster": "lab", "user": n}} for n in users],
+        "users": [
+            {
+                "name": name,
+                "user": {
+                    "client-certificate-data": text(each.cert_pem),
+                    "client-key-data": text(each.key_pem),
+                },
+            }
+            for name, each in users.items()
+        ],
+    }
 
 
 def _usable(certificate: x509.Certificate, ca: Credentials, now: datetime) -> bool:

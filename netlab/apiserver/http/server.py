@@ -30,6 +30,7 @@ from netlab.api.field_selectors import parse_field_selector
 from netlab.api.kind import Kind
 from netlab.api.kinds.metrics import KINDS as METRICS_KINDS
 from netlab.api.kinds.reviews import KINDS as REVIEWS
+from netlab.api.view import Object
 from netlab.apiserver.auth.authn import Authenticator
 from netlab.apiserver.auth.authorizer import Authorizer
 from netlab.apiserver.auth.authz import Access
@@ -59,7 +60,8 @@ from netlab.apiserver.http.resources import ResourceHandlers
 from netlab.apiserver.metrics import MetricsHandlers
 from netlab.apiserver.registry import Registry
 from netlab.apiserver.requests import ANONYMOUS, UserInfo
-from netlab.apiserver.streams.handlers import Connections, StreamHandlers, is_stream
+from netlab.apiserver.streams.handlers import StreamHandlers, is_stream
+from netlab.apiserver.streams.kubelets import Door
 from netlab.clock import Clock
 from netlab.config import LabConfig
 from netlab.errors import ApiError, NetlabError
@@ -79,9 +81,8 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 class ApiServer:
     """The HTTPS front of a registry.
 
-    tokens: checks service account tokens. authorizer: who may do what. connections: finds the
-    streams of a node by its name. static_tokens: users by fixed bearer token. checks: what
-    ``/readyz`` looks at, by name.
+    tokens: checks service account tokens. authorizer: who may do what. door: the way to the nodes'
+    kubelets. static_tokens: users by fixed bearer token. checks: what ``/readyz`` looks at, by name.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class ApiServer:
         *,
         tokens: ServiceAccountTokens,
         authorizer: Authorizer,
-        connections: Connections,
+        door: Door,
         static_tokens: Mapping[str, UserInfo] | None = None,
         checks: Mapping[str, Check] | None = None,
     ) -> None:
@@ -104,8 +105,8 @@ class ApiServer:
         self._reviewer = Reviewer(authorizer, self._check_token)
         self._resources = ResourceHandlers(registry, clock)
         self._authorizer = authorizer
-        self._streams = StreamHandlers(registry, connections)
-        self._metrics = MetricsHandlers(registry, connections)
+        self._streams = StreamHandlers(registry, door)
+        self._metrics = MetricsHandlers(registry, self._streams.kubelets)
         self._measures = Measures(registry.counts)
         address = f"{config.node_ip}:{config.api_port}"
         pages: dict[str, Page] = {
@@ -287,6 +288,13 @@ class ApiServer:
             review, target.namespace, body.object, exchange.user, self._reviewer
         )
         return answer_object(answer, form, code=201)
+
+    async def review(self, kind: Kind[Any], body: Object, user: UserInfo) -> Object:
+        """Answer a review that somebody in this process asks for.
+
+        Raises: ApiError.
+        """
+        return await answer_review(kind, "", body, user, self._reviewer)
 
     async def _check_token(self, token: str) -> UserInfo | None:
         try:

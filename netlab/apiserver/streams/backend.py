@@ -37,19 +37,24 @@ class BackendResponse:
     answer: Answer
 
 
-async def start_tls(stream: ByteStream, host: str) -> None:
-    """Go over to TLS. The certificate is not checked: it is not made for the pod's address.
+async def start_tls(stream: ByteStream, host: str, context: ssl.SSLContext | None = None) -> None:
+    """Go over to TLS. context: None does not check the certificate, for one that is not made for
+    a pod's address.
 
     Raises: BackendError.
     """
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+    if context is None:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     try:
         await stream.writer.start_tls(context, server_hostname=host)
     except ssl.SSLError as error:
         if "WRONG_VERSION_NUMBER" in str(error) or "HTTP_REQUEST" in str(error):
             raise BackendError("http: server gave HTTP response to HTTPS client") from error
+        if isinstance(error, ssl.SSLCertVerificationError):
+            text = f"tls: failed to verify certificate: x509: {error.verify_message}"
+            raise BackendError(text) from error
         raise BackendError(f"tls: {error.reason or error}") from error
     except OSError as error:
         raise BackendError("EOF") from error

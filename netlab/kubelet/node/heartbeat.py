@@ -159,6 +159,7 @@ class NodeHeartbeat:
             labels=self._labels,
             images=images,
             problems=problems,
+            port=self._parts.config.kubelet_port,
         )
 
     async def _registered(self, facts: NodeFacts) -> Object:

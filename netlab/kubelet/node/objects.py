@@ -47,6 +47,7 @@ class NodeFacts:
     labels: Mapping[str, str] = field(default_factory=dict)
     images: Sequence[ImageInfo] = ()
     problems: Sequence[str] = ()
+    port: int = KUBELET_PORT
 
 
 def node_object(facts: NodeFacts, now: datetime) -> Object:
@@ -108,7 +109,7 @@ def node_status(facts: NodeFacts, shown: Mapping[str, Any], now: datetime) -> Ob
         "capacity": capacity,
         "allocatable": dict(capacity),
         "conditions": _conditions(facts, shown.get("conditions") or [], now),
-        "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": facts.port}},
         "images": _images(facts.images),
         "nodeInfo": {
             "architecture": machine.architecture,

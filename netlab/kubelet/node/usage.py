@@ -103,6 +103,11 @@ class NodeUsageMeter:
         self._now: Reading | None = None
         self._reading = asyncio.Lock()
 
+    @property
+    def latest(self) -> Reading | None:
+        """The last reading; None before the first."""
+        return self._now
+
     async def run(self) -> None:
         """Take a reading every ten seconds."""
         while True:

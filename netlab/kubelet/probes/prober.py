@@ -108,6 +108,9 @@ class PodProbes:
         """End all probes; safe to call twice."""
         for container_id in list(self._probed):
             self._forget(container_id)
+        pod = self._identity
+        for key in [k for k in self._parts.probe_counts if k[1:3] == (pod.namespace, pod.name)]:
+            del self._parts.probe_counts[key]
         ending = list(self._ending)
         if ending:
             await asyncio.wait(ending)
@@ -173,10 +176,18 @@ class PodProbes:
                 # a fault in one probe must not end the care of the pod
                 log.exception("pod %s/%s", self._identity.namespace, self._identity.name)
                 succeeded = None
+            self._count(probed, kind, succeeded=succeeded)
             if succeeded is not None:
                 self._note(container_id, probed, kind, probe, succeeded=succeeded)
             # the next is due a period after this one began, not after it ended
             await clock.sleep(max(0.0, began_s + probe.period_seconds - clock.monotonic_s()))
+
+    def _count(self, probed: _Probed, kind: ProbeKind, *, succeeded: bool | None) -> None:
+        result = "unknown" if succeeded is None else "successful" if succeeded else "failed"
+        pod = self._identity
+        key = (probed.container.name, pod.namespace, pod.name, kind.value.capitalize(), result)
+        counts = self._parts.probe_counts
+        counts[key] = counts.get(key, 0) + 1
 
     def _first_delay_s(
         self, container_id: str, probed: _Probed, kind: ProbeKind, probe: Probe

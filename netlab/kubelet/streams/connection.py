@@ -24,7 +24,7 @@ from netlab.kubelet.planning.steps import Observed
 from netlab.kubelet.status.pod import CONTAINER_ID_SCHEME
 from netlab.kubelet.streams.logs import read_log
 from netlab.kubelet.worker import PodWorker
-from netlab.net.dialing import dial, dial_localhost
+from netlab.net.dialing import dial_localhost
 from netlab.runtime.cri import ContainerPhase, ContainerState, PodIdentity
 
 FindWorker = Callable[[str, str], PodWorker | None]
@@ -132,13 +132,6 @@ class KubeletConnection:
                 f'localhost:{port} inside namespace "{sandbox.id}", {error} '
             )
             raise ApiError(500, "InternalError", message) from error
-
-    async def dial(self, address: str, port: int) -> ByteStream:
-        """Connect to an address from the node's network.
-
-        Raises: OSError.
-        """
-        return await dial(self._parts.config.netns_path, address, port)
 
     async def usage(self) -> NodeUsage | None:
         """Return what the node uses; None until it was measured twice."""

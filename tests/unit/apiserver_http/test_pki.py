@@ -12,7 +12,8 @@ from netlab.config import LabConfig
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CONFIG = LabConfig()
-FILES = {"ca.crt", "ca.key", "apiserver.crt", "apiserver.key", "admin.crt", "admin.key"}
+CLIENT = {"apiserver-kubelet-client.crt", "apiserver-kubelet-client.key"}
+FILES = {"ca.crt", "ca.key", "apiserver.crt", "apiserver.key", "admin.crt", "admin.key", *CLIENT}
 
 
 def contents(folder):
@@ -61,7 +62,7 @@ RENEWALS = {
     "nearly over": (
         CONFIG,
         timedelta(days=340),
-        {"apiserver.crt", "apiserver.key", "admin.crt", "admin.key"},
+        {"apiserver.crt", "apiserver.key", "admin.crt", "admin.key", *CLIENT},
     ),
 }
 

@@ -48,8 +48,8 @@ REFUSED = {
     "no node agent": (
         "lost",
         "log",
-        503,
-        "dial node node9: no node agent of that name is connected",
+        404,
+        'nodes "node9" not found',
     ),
     "no command": (
         "p",

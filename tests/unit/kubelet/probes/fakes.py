@@ -95,6 +95,7 @@ class FakeNode:
         self.runtime = FakeRuntime(self.clock)
         self.events = FakeEvents()
         self.config = SimpleNamespace(netns_path=None)
+        self.probe_counts: dict[Any, int] = {}
 
     @property
     def parts(self) -> Any:
