@@ -357,5 +357,5 @@ async def test_a_kubelet(lab, http):
     assert [each["metadata"]["name"] for each in pods["items"]] == ["p"]
     logs = await http.get("/api/v1/nodes/node0/proxy/containerLogs/default/p/c?tailLines=1")
     assert await logs.text() == "one\ntwo\n"
-    response = await http.get("/api/v1/nodes/node0/proxy/metrics")
-    assert (response.status, "serves /healthz" in await response.text()) == (404, True)
+    response = await http.get("/api/v1/nodes/node0/proxy/metrics/cadvisor")
+    assert (response.status, await response.text()) == (404, "404 page not found\n")
