@@ -34,15 +34,14 @@ class Agent:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.kubeconfig = Path(f"/var/lib/netlab/labs/{lab.name}/pki/nodes/node0/kubeconfig")
-        self.process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         argv = [*self.lab.netlab_argv(), "agent", "--name", self.lab.name]
         self.process = subprocess.Popen(
             [*argv, "--kubeconfig", str(self.kubeconfig), "--node-name", "node0"],
-            stdout=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            text=True,
             env=self.lab.environment,
             cwd=REPOSITORY,
         )
@@ -64,8 +63,6 @@ def agent_fixture(unstarted_lab: Lab) -> Iterator[Agent]:
         if made.process is not None and made.process.poll() is None:
             made.process.kill()
             made.process.wait()
-        if made.process is not None and made.process.stdout is not None:
-            made.process.stdout.close()
 
 
 def ready(lab: Lab) -> str:
