@@ -244,7 +244,9 @@ async def introduce(endpoint: Endpoint, config: NodeConfig, clock: Clock, say: S
     backoff, told = Backoff(clock), ""
     while True:
         try:
-            await asyncio.wait_for(_check_trust(endpoint), ANSWER_TIMEOUT_S)
+            # not wait_for, which may lose a cancellation that comes with the answer
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await _check_trust(endpoint)
             async with HttpsClient(endpoint, clock=clock) as client:
                 await _check_name(client, config, clock)
             return

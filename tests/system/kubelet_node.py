@@ -54,8 +54,9 @@ class Node:
     async def running(self) -> AsyncIterator[Kubelet]:
         """Run the agent; leaving lets the pods run on, as when the daemon ends."""
         config, clock = self.config, SystemClock()
+        host = NetworkHost(config.netns)
         network = PodNetwork(
-            NetworkHost(config.netns),
+            host,
             cluster_cidr=config.pod_cidr,
             service_cidr=config.service_cidr,
             state_dir=config.state_dir / "cni",
@@ -86,7 +87,7 @@ class Node:
                 task.cancel()
                 informing.cancel()
                 await asyncio.wait({task, informing})
-                network.close()
+                host.close()
 
     async def create(self, name: str, script: str, **spec: Any) -> None:
         container = {"name": "main", "image": "busybox", "command": ["sh", "-c", script]}
