@@ -185,8 +185,7 @@ async def test_stop_all_is_quick(node: Node) -> None:
             network=kubelet._parts.network,
             netns=netns,
             clock=SystemClock(),
-            config=node.config,
-            node_name=node.config.node_name,
+            config=node.config.node(),
         )
         await other.stop_all()
         assert await runtime.list_containers() == []
