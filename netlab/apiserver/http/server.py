@@ -82,7 +82,8 @@ class ApiServer:
     """The HTTPS front of a registry.
 
     tokens: checks service account tokens. authorizer: who may do what. door: the way to the nodes'
-    kubelets. static_tokens: users by fixed bearer token. checks: what ``/readyz`` looks at, by name.
+    kubelets. static_tokens: users by fixed bearer token. checks: what ``/readyz`` looks at, by
+    name.
     """
 
     def __init__(
