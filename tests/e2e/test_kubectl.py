@@ -166,4 +166,4 @@ def test_anonymous_is_refused(lab: Lab) -> None:
     server = lab.kubectl("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}")
     done = lab.run(["curl", "-sk", f"{server}/api/v1/pods"])
     status = json.loads(done.stdout)
-    assert (status["code"], status["reason"]) == (401, "Unauthorized")
+    assert (status["code"], status["reason"]) == (403, "Forbidden")
