@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 ASK = "__complete"
 """The verb that a shell calls at each Tab (``completion``); it is not listed."""
+CHOOSE_LAB = "kubectl's verbs ask the current context's lab; --context netlab-NAME asks another"
+"""Said to who names a lab by ``--name``, as the lab's verbs take it and kubectl's do not."""
 
 
 def run_command_line(words: Sequence[str], program: str, session: Session | None = None) -> int:
@@ -70,8 +72,11 @@ def _run_or_hand_over(session: Session, words: Sequence[str]) -> int:
             hand_over(words, error)
         raise
     except FlagError as error:
-        if session.hands_over and verb not in LAB and isinstance(error, UnknownFlagError):
-            hand_over(words, error)
+        if isinstance(error, UnknownFlagError) and verb not in LAB:
+            if error.flag == "name":
+                error = FlagError(f"{error}; {CHOOSE_LAB}")
+            elif session.hands_over:
+                hand_over(words, error)
         session.complain(f"error: {error}\nSee '{_called(program, verb)} --help' for usage.")
     except HintedUsageError as error:
         hint = f"See '{program} {session.command} -h' for help and examples"

@@ -11,7 +11,7 @@ import click
 from netlab.cli.names import current_name_option
 from netlab.lab.current import current_lab
 from netlab.lab.health import LabHealth, NodeState, look_at
-from netlab.lab.labs import all_labs, load_config
+from netlab.lab.labs import all_labs, load_config, no_such_lab
 from netlab.lab.start import name_flag
 
 
@@ -21,11 +21,11 @@ from netlab.lab.start import name_flag
 def status(name: str | None, output: str) -> None:
     """Tell pid, addresses, nodes and the health of each component; exit 1 when not all is well."""
     name = name or current_lab()
-    if name not in all_labs():
+    if name not in (labs := all_labs()):
         if output == "json":
             click.echo(json.dumps({"name": name, "running": False, "exists": False}))
         else:
-            click.echo(f'There is no lab "{name}"; start one with: netlab up')
+            click.echo(no_such_lab(name, labs))
         sys.exit(1)
     health = look_at(load_config(name))
     if output == "json":

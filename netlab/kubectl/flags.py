@@ -28,7 +28,11 @@ class FlagError(UsageError):
 
 
 class UnknownFlagError(FlagError):
-    """An option that netlab does not have; kubectl may."""
+    """An option that netlab does not have; kubectl may. flag: its name or letter."""
+
+    def __init__(self, message: str, flag: str) -> None:
+        super().__init__(message)
+        self.flag = flag
 
 
 class HintedUsageError(UsageError):
@@ -161,7 +165,7 @@ def _parse_long(word: str, left: list[str], by_name: dict[str, Flag], parsed: Pa
         raise FlagError(f"bad flag syntax: {word}")
     flag = by_name.get(name)
     if flag is None:
-        raise UnknownFlagError(f"unknown flag: --{name}")
+        raise UnknownFlagError(f"unknown flag: --{name}", name)
     if not equals:
         if flag.bare is not None:
             text = flag.bare
@@ -178,7 +182,7 @@ def _parse_shorts(word: str, left: list[str], by_short: dict[str, Flag], parsed:
         letter, letters = letters[0], letters[1:]
         flag = by_short.get(letter)
         if flag is None:
-            raise UnknownFlagError(f"unknown shorthand flag: {letter!r} in {word}")
+            raise UnknownFlagError(f"unknown shorthand flag: {letter!r} in {word}", letter)
         if letters.startswith("="):
             text, letters = letters[1:], ""
         elif flag.bare is not None:
@@ -194,7 +198,7 @@ def _parse_shorts(word: str, left: list[str], by_short: dict[str, Flag], parsed:
 
 def _store(parsed: Parsed, flag: Flag, text: str) -> None:
     if flag.refused:
-        raise UnknownFlagError(f"netlab does not support --{flag.name}")
+        raise UnknownFlagError(f"netlab does not support --{flag.name}", flag.name)
     try:
         value = _convert(flag.kind, text)
     except ValueError as error:

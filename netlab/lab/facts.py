@@ -24,15 +24,19 @@ from netlab.runtime.trial import try_oci_runtimes
 
 TOOL_TIMEOUT_S = 10
 
-_LOADS = "command -v modprobe >/dev/null && modprobe --dry-run --quiet"
-"""Whether a module that is needed will be there: the kernel, or ``up``, loads it on demand."""
+
+def is_or_loads(test: str, module: str) -> str:
+    """Return a shell line: whether ``test`` holds, or will once the kernel, or ``up``, loads it."""
+    # grouped: in a shell && binds no tighter than ||
+    return f"{test} || {{ command -v modprobe >/dev/null && modprobe --dry-run --quiet {module}; }}"
+
 
 _PROBES: Mapping[str, str] = {
     "network namespaces": "true",
     "bridge": "ip link add br0 type bridge",
     "veth": "ip link add a0 type veth peer name b0",
-    "br_netfilter": f"test -e /proc/sys/net/bridge || {_LOADS} br_netfilter",
-    "overlay": f"grep -q overlay /proc/filesystems || {_LOADS} overlay",
+    "br_netfilter": is_or_loads("test -e /proc/sys/net/bridge", "br_netfilter"),
+    "overlay": is_or_loads("grep -q overlay /proc/filesystems", "overlay"),
     "iptables": "iptables -w -t nat -A POSTROUTING -m comment --comment x -m statistic"
     " --mode random --probability 0.5 -j MASQUERADE --random-fully"
     " && iptables -w -t nat -A OUTPUT -m addrtype --dst-type LOCAL -p tcp -m tcp --dport 1"

@@ -5,10 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from netlab.config import RUN_ROOT, STATE_ROOT, LabConfig, decode_config, encode_config
+from netlab.config import (
+    DEFAULT_NAME,
+    RUN_ROOT,
+    STATE_ROOT,
+    LabConfig,
+    decode_config,
+    encode_config,
+)
 from netlab.errors import HostError, NetlabError, UsageError
 from netlab.lab.ledger import Ledger
 from netlab.lab.marks import labs_in_kernel
@@ -31,6 +38,13 @@ def known_labs() -> list[str]:
 def all_labs() -> list[str]:
     """Return the names of all labs that have a folder or of which the kernel shows something."""
     return sorted({*known_labs(), *labs_in_kernel()})
+
+
+def no_such_lab(name: str, labs: Sequence[str]) -> str:
+    """Return what to tell who names a lab that is not among ``labs``, all there are."""
+    flag = "" if name == DEFAULT_NAME else f" --name {name}"
+    choose = f"--name chooses one of {', '.join(labs)}; " if labs else ""
+    return f"there is no lab {name!r}; {choose}'netlab up{flag}' starts it"
 
 
 @contextlib.contextmanager
@@ -115,10 +129,7 @@ def load_config(name: str) -> LabConfig:
                 f"lab {name}: its settings in {path} are gone; 'netlab down --name {name}' "
                 "still removes it"
             ) from error
-        labs = ", ".join(all_labs()) or "none"
-        raise UsageError(
-            f"there is no lab {name!r} (labs: {labs}); start one with 'netlab up'"
-        ) from error
+        raise UsageError(no_such_lab(name, all_labs())) from error
     except PermissionError as error:
         raise HostError(f"lab {name}: its settings are root's; run this with sudo") from error
     except OSError as error:

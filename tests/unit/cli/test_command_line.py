@@ -79,6 +79,16 @@ def test_unknown_option():
     )
 
 
+@pytest.mark.parametrize("line", ["get pods --name one", "exec web --name=one -- ls"])
+def test_a_lab_is_not_named_to_kubectls_verbs(line):
+    assert run(*line.split()) == (
+        1,
+        "",
+        "error: unknown flag: --name; kubectl's verbs ask the current context's lab; "
+        f"--context netlab-NAME asks another\nSee 'netlab {line.split()[0]} --help' for usage.\n",
+    )
+
+
 def test_options_before_the_verb():
     assert split_verb(["-n", "x", "get", "pods"]) == ("get", ["-n", "x", "pods"])
     assert split_verb(["--context=x", "get"]) == ("get", ["--context=x"])

@@ -76,7 +76,9 @@ def test_a_plugin_is_found(with_kubectl):
     assert netlab(with_kubectl, "tree-of", "pods").stdout == "kubectl: tree-of pods\ntyped"
 
 
-@pytest.mark.parametrize("line", ["gett pods", "create", "get --help", "up --no-such-option"])
+@pytest.mark.parametrize(
+    "line", ["gett pods", "create", "get --help", "get pods --name one", "up --no-such-option"]
+)
 def test_mistakes_and_netlabs_own_stay_here(with_kubectl, line):
     done = netlab(with_kubectl, *line.split())
     assert "kubectl:" not in done.stdout

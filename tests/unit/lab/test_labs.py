@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from netlab.errors import HostError
-from netlab.lab.labs import PRIVATE, PUBLIC, ensure_folder
+from netlab.lab.labs import PRIVATE, PUBLIC, ensure_folder, no_such_lab
 
 
 def mode(path):
@@ -40,3 +40,19 @@ def test_a_link_or_a_file_is_refused(tmp_path):
         with pytest.raises(HostError, match="not a folder of root's"):
             ensure_folder(tmp_path / name, PRIVATE)
     assert mode(tmp_path / "elsewhere") != PRIVATE
+
+
+@pytest.mark.parametrize(
+    ("name", "labs", "wanted"),
+    [
+        ("netlab", [], "there is no lab 'netlab'; 'netlab up' starts it"),
+        ("b", [], "there is no lab 'b'; 'netlab up --name b' starts it"),
+        (
+            "netlab",
+            ["a", "c"],
+            "there is no lab 'netlab'; --name chooses one of a, c; 'netlab up' starts it",
+        ),
+    ],
+)
+def test_who_names_no_lab_is_told_which_there_are(name, labs, wanted):
+    assert no_such_lab(name, labs) == wanted
