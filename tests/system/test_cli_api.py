@@ -277,6 +277,14 @@ async def test_nobody_gets_in(netlab):
     (netlab.folder / "config").write_text(json.dumps(config))
     done = await netlab("get", "pods")
     assert (done.code, done.stdout) == (1, b"")
+    assert done.stderr.decode() == (
+        'Error from server (Forbidden): pods is forbidden: User "system:anonymous" cannot list '
+        'resource "pods" in API group "" in the namespace "default"\n'
+    )
+    config["users"][0]["user"] = {"token": "nobody's"}
+    (netlab.folder / "config").write_text(json.dumps(config))
+    done = await netlab("get", "pods")
+    assert (done.code, done.stdout) == (1, b"")
     assert b"You must be logged in to the server" in done.stderr
     config["clusters"][0]["cluster"].pop("certificate-authority-data")
     (netlab.folder / "config").write_text(json.dumps(config))
