@@ -51,7 +51,7 @@ RIGHTS = {
     },
     "all rights": {"security": ContainerSecurity(privileged=True)},
     "first to be killed": {"resources": LinuxResources(oom_score_adj=1000)},
-    "elsewhere, with names": {"working_dir": "/tmp", "env": {"A": "1 2", "PATH": "/bin:/usr/bin:/x"}},
+    "elsewhere, with names": {"working_dir": "/tmp", "env": {"A": "1 2", "PATH": "/usr/bin:/bin"}},
     "a root that is read only": {"security": ContainerSecurity(read_only_root=True)},
 }
 
