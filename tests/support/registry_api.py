@@ -16,10 +16,11 @@ from typing import Any
 
 import msgspec
 
-from netlab.api.kinds import Kind
+from netlab.api.kinds import EVENT, Kind
+from netlab.api.patches import PatchType
 from netlab.api.view import Object
 from netlab.apiserver.local import LocalClient
-from netlab.apiserver.registry import Registry
+from netlab.apiserver.registry import Registry, SubresourceCreator
 from netlab.apiserver.requests import UserInfo
 from netlab.client.interface import WatchEvent
 from netlab.clock import Clock
@@ -31,6 +32,7 @@ from netlab.timestamps import rfc3339
 
 ObjectKey = tuple[str, str, str]
 Refusal = Callable[[str, Kind[Any], str], ApiError | None]
+Creators = Mapping[tuple[Kind[Any], str], SubresourceCreator]
 
 
 class PromptSyncer:
@@ -64,13 +66,14 @@ class RegistryApi(LocalClient):
     """A ``Client`` of the registry, and what tests do beside it.
 
     refuse(verb, kind, name): the error that a write shall meet, or None. writes: (verb, plural,
-    name) of every write that changed something.
+    name) of every write that changed something. The verb of a write to a subresource is followed by
+    its name: "patch status".
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, creators: Creators | None = None) -> None:
         self.store = store
         self.clock = clock
-        self.registry = Registry(store, LabConfig(), clock)
+        self.registry = Registry(store, LabConfig(), clock, creators=creators)
         super().__init__(self.registry, UserInfo("tester", groups=("system:masters",)))
         self.writes: list[tuple[str, str, str]] = []
         self.refuse: Refusal = lambda verb, kind, name: None
@@ -139,6 +142,12 @@ class RegistryApi(LocalClient):
             if key.namespace in (namespace, "")
         ]
 
+    def events(self) -> list[tuple[str, str]]:
+        """(reason, message) of all Events, in the order in which they were written last."""
+        records = [record for _, record in self.store.latest_records(EVENT.storage.group_resource)]
+        found = [msgspec.json.decode(r.json) for r in sorted(records, key=lambda r: r.revision)]
+        return [(event["reason"], event["message"]) for event in found]
+
     def hold(self) -> None:
         """Keep back until ``release`` what watches tell of writes after this."""
         self._held_after = max(self.store.revision, self._last_put)
@@ -176,23 +185,52 @@ class RegistryApi(LocalClient):
         return made
 
     async def update(
-        self, kind: Kind[Any], namespace: str | None, obj: Mapping[str, Any], **more: Any
+        self,
+        kind: Kind[Any],
+        namespace: str | None,
+        obj: Mapping[str, Any],
+        *,
+        subresource: str = "",
     ) -> Object:
-        name = obj["metadata"]["name"]
-        self._check("update", kind, name)
-        written = await super().update(kind, namespace, obj, **more)
-        self.writes.append(("update", kind.plural, name))
+        name, verb = obj["metadata"]["name"], f"update {subresource}".rstrip()
+        self._check(verb, kind, name)
+        written = await super().update(kind, namespace, obj, subresource=subresource)
+        self.writes.append((verb, kind.plural, name))
         return written
 
     async def patch(
-        self, kind: Kind[Any], namespace: str | None, name: str, patch: Any, **more: Any
+        self,
+        kind: Kind[Any],
+        namespace: str | None,
+        name: str,
+        patch: Any,
+        *,
+        patch_type: PatchType = "merge",
+        subresource: str = "",
     ) -> Object:
-        self._check("patch", kind, name)
+        verb = f"patch {subresource}".rstrip()
+        self._check(verb, kind, name)
         before = self.store.latest(self._key(kind, namespace, name))
-        written = await super().patch(kind, namespace, name, patch, **more)
+        written = await super().patch(
+            kind, namespace, name, patch, patch_type=patch_type, subresource=subresource
+        )
         if before is None or written["metadata"]["resourceVersion"] != str(before.revision):
-            self.writes.append(("patch", kind.plural, name))
+            self.writes.append((verb, kind.plural, name))
         return written
+
+    async def create_subresource(
+        self,
+        kind: Kind[Any],
+        namespace: str | None,
+        name: str,
+        subresource: str,
+        body: Mapping[str, Any],
+    ) -> Object:
+        verb = f"create {subresource}"
+        self._check(verb, kind, name)
+        answer = await super().create_subresource(kind, namespace, name, subresource, body)
+        self.writes.append((verb, kind.plural, name))
+        return answer
 
     async def delete(
         self, kind: Kind[Any], namespace: str | None, name: str, **more: Any

@@ -17,6 +17,7 @@ from netlab.kubelet.planning.backoff import BackOff, next_back_off
 from netlab.kubelet.planning.steps import Failure, Waiting
 from netlab.kubelet.pod_state import PodState
 from netlab.runtime.cri import ImageInfo, RegistryCredentials
+from netlab.runtime.reference import parse_reference
 
 RETRY_S = 10.0
 """When a container that cannot be configured or created is tried again (kubelet: backOffPeriod)."""
@@ -44,13 +45,15 @@ class ImagePuller:
         Raises: StartError.
         """
         image, policy, name = container.image, container.image_pull_policy, container.name
+        try:
+            parse_reference(image)  # whatever the policy: no registry is asked for what is no name
+        except ImageError as error:
+            raise self._refusal(name, "InspectFailed", error.reason, str(error)) from error
         if policy == "Always":
             return await self._fetch(pod, container)
         try:
             found = await self._parts.runtime.pull_image(image, policy="Never")
         except ImageError as error:
-            if error.reason == "InvalidImageName":
-                raise self._refusal(name, "InspectFailed", error.reason, str(error)) from error
             if policy == "Never":
                 reason = "ErrImageNeverPull"
                 message = f'Container image "{image}" is not present with pull policy of Never'

@@ -1,9 +1,8 @@
-"""A node without root: API server, container runtime, network and clock in memory."""
+"""A node without root: on the real registry; container runtime, network and clock in memory."""
 
 from __future__ import annotations
 
 import asyncio
-import copy
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,15 +15,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from netlab.api.kinds import EVENT, NAMESPACE, NODE, POD, Kind, builtin_catalog
+from netlab.api.kinds import NODE, POD, SERVICE_ACCOUNT, Kind
 from netlab.api.pods import Pod
 from netlab.api.view import Object
+from netlab.apiserver.requests import WriteOptions
 from netlab.client.informers import SharedInformers
-from netlab.client.interface import JsonList, ObjectList, WatchEvent
 from netlab.clock import FakeClock
 from netlab.cni.host_ports import HostPort
 from netlab.config import LabConfig
-from netlab.errors import ApiError, ContainerError, ImageError, NetworkError
+from netlab.errors import ContainerError, ImageError, NetworkError
 from netlab.kubelet.agent import Kubelet
 from netlab.runtime.cri import (
     ContainerConfig,
@@ -37,166 +36,10 @@ from netlab.runtime.cri import (
     SandboxConfig,
     SandboxStatus,
 )
+from netlab.store.records import Item
+from netlab.store.store import open_store
 from netlab.timestamps import rfc3339
-
-
-def merged(target: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merged(result.get(key), value)
-    return result
-
-
-class FakeApi:
-    """Verbs and watches over a dict, enough for a node agent."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        self._clock = clock
-        self._versions = itertools.count(1)
-        self.objects: dict[tuple[str, str, str], Object] = {}
-        self.watchers: list[tuple[Kind[Any], asyncio.Queue[WatchEvent]]] = []
-        self.writes: list[tuple[str, str, str]] = []
-        self.refuse: Callable[[str, Kind[Any], str], ApiError | None] = lambda *_: None
-
-    def _key(self, kind: Kind[Any], namespace: str | None, name: str) -> tuple[str, str, str]:
-        return (kind.plural, (namespace or "") if kind.namespaced else "", name)
-
-    def _find(self, kind: Kind[Any], namespace: str | None, name: str) -> Object:
-        key = self._key(kind, namespace, name)
-        if key not in self.objects:
-            raise ApiError(404, "NotFound", f'{kind.group_resource} "{name}" not found')
-        return self.objects[key]
-
-    def _tell(self, kind: Kind[Any], event_type: str, obj: Object) -> None:
-        for watched, queue in self.watchers:
-            if watched is kind:
-                queue.put_nowait(WatchEvent(event_type, msgspec.json.encode(obj)))
-
-    def _store(self, kind: Kind[Any], obj: Object, event_type: str) -> Object:
-        obj["metadata"]["resourceVersion"] = str(next(self._versions))
-        meta = obj["metadata"]
-        self.objects[self._key(kind, meta.get("namespace"), meta["name"])] = obj
-        self._tell(kind, event_type, obj)
-        return copy.deepcopy(obj)
-
-    def _check(self, verb: str, kind: Kind[Any], name: str) -> None:
-        self.writes.append((verb, kind.plural, name))
-        error = self.refuse(verb, kind, name)
-        if error is not None:
-            raise error
-
-    async def get(self, kind: Kind[Any], namespace: str | None, name: str) -> Object:
-        return copy.deepcopy(self._find(kind, namespace, name))
-
-    async def list(
-        self,
-        kind: Kind[Any],
-        namespace: str | None = None,
-        *,
-        label_selector: str = "",
-        field_selector: str = "",
-    ) -> ObjectList:
-        items = [copy.deepcopy(o) for k, o in sorted(self.objects.items()) if k[0] == kind.plural]
-        return ObjectList(items, "0")
-
-    async def list_json(
-        self, kind: Kind[Any], namespace: str | None = None, **selectors: str
-    ) -> JsonList:
-        found = await self.list(kind, namespace, **selectors)
-        return JsonList([msgspec.json.encode(o) for o in found.items], found.resource_version)
-
-    async def watch(
-        self, kind: Kind[Any], namespace: str | None = None, **_: Any
-    ) -> AsyncIterator[WatchEvent]:
-        queue: asyncio.Queue[WatchEvent] = asyncio.Queue()
-        self.watchers.append((kind, queue))
-        while True:
-            yield await queue.get()
-
-    async def create(
-        self, kind: Kind[Any], namespace: str | None, obj: Mapping[str, Any]
-    ) -> Object:
-        obj = copy.deepcopy(dict(obj))
-        meta = obj.setdefault("metadata", {})
-        self._check("create", kind, meta["name"])
-        if self._key(kind, namespace, meta["name"]) in self.objects:
-            raise ApiError(409, "AlreadyExists", f'{kind.plural} "{meta["name"]}" already exists')
-        if kind.namespaced:
-            meta["namespace"] = namespace
-        if kind is NODE:  # the node IPAM controller's work
-            obj.setdefault("spec", {}).setdefault("podCIDR", "10.244.0.0/24")
-        meta.setdefault("uid", f"{len(self.objects):08d}-{meta['name']}")
-        meta.setdefault("generation", 1)
-        meta["creationTimestamp"] = rfc3339(self._clock.now())
-        return self._store(kind, obj, "ADDED")
-
-    async def update(self, kind: Kind[Any], *_: Any, **__: Any) -> Object:
-        raise NotImplementedError
-
-    async def patch(
-        self,
-        kind: Kind[Any],
-        namespace: str | None,
-        name: str,
-        patch: Any,
-        *,
-        patch_type: str = "merge",
-        subresource: str = "",
-    ) -> Object:
-        self._check(f"patch {subresource}".strip(), kind, name)
-        old = self._find(kind, namespace, name)
-        uid = patch.get("metadata", {}).get("uid", old["metadata"]["uid"])
-        if uid != old["metadata"]["uid"]:
-            raise ApiError(409, "Conflict", "the UID in the precondition does not match")
-        return self._store(kind, merged(old, patch), "MODIFIED")
-
-    async def delete(
-        self,
-        kind: Kind[Any],
-        namespace: str | None,
-        name: str,
-        *,
-        grace_period_s: int | None = None,
-        propagation: str | None = None,
-        uid: str | None = None,
-    ) -> Object:
-        self._check("delete", kind, name)
-        obj = self._find(kind, namespace, name)
-        if uid is not None and obj["metadata"]["uid"] != uid:
-            raise ApiError(409, "Conflict", "the UID in the precondition does not match")
-        grace = grace_period_s
-        if grace is None:
-            grace = obj.get("spec", {}).get("terminationGracePeriodSeconds", 30)
-        if kind is POD and grace > 0:
-            due = self._clock.now() + timedelta(seconds=grace)
-            meta = {"deletionTimestamp": rfc3339(due), "deletionGracePeriodSeconds": grace}
-            return self._store(kind, merged(obj, {"metadata": meta}), "MODIFIED")
-        del self.objects[self._key(kind, namespace, name)]
-        self._tell(kind, "DELETED", obj)
-        return obj
-
-    async def create_subresource(
-        self,
-        kind: Kind[Any],
-        namespace: str | None,
-        name: str,
-        subresource: str,
-        body: Mapping[str, Any],
-    ) -> Object:
-        self._check(f"create {subresource}", kind, name)
-        number = sum(verb == f"create {subresource}" for verb, _, _ in self.writes)
-        expires = self._clock.now() + timedelta(seconds=body["spec"]["expirationSeconds"])
-        return {"status": {"token": f"token-{number}", "expirationTimestamp": rfc3339(expires)}}
-
-    def events(self) -> list[tuple[str, str]]:
-        """(reason, message) of all Events, in order."""
-        found = [o for k, o in self.objects.items() if k[0] == EVENT.plural]
-        return [(o["reason"], o["message"]) for o in found]
+from tests.support.registry_api import PromptSyncer, RegistryApi
 
 
 @dataclass
@@ -476,9 +319,9 @@ class FakeNetns:
 class World:
     """One node with everything around it."""
 
-    def __init__(self, root: Path) -> None:
-        self.clock = FakeClock()
-        self.api = FakeApi(self.clock)
+    def __init__(self, root: Path, api: RegistryApi, clock: FakeClock) -> None:
+        self.clock = clock
+        self.api = api
         self.runtime = FakeRuntime(self.clock)
         self.network = FakeNetwork()
         self.netns = FakeNetns()
@@ -515,11 +358,10 @@ class World:
             task.cancel()
             informing.cancel()
             await asyncio.wait({task, informing})
-        self.api.watchers.clear()
 
     async def settle(self) -> None:
         """Let everything that can happen without time passing happen."""
-        for _ in range(200):
+        for _ in range(400):
             await asyncio.sleep(0)
 
     async def pass_time(self, seconds: float) -> None:
@@ -527,9 +369,8 @@ class World:
         await self.settle()
 
     async def add(self, obj: Object) -> Object:
-        kind = builtin_catalog().by_kind(obj["apiVersion"], obj["kind"])
-        namespace = obj["metadata"].get("namespace", "default")
-        created = await self.api.create(kind, namespace if kind is not NAMESPACE else None, obj)
+        kind = self.api.registry.catalog.by_kind(obj["apiVersion"], obj["kind"])
+        created = await self.api.create(kind, "default" if kind.namespaced else None, obj)
         await self.settle()
         return created
 
@@ -567,9 +408,12 @@ class World:
         )
 
 
+MAIN = {"name": "main", "image": "busybox", "imagePullPolicy": "IfNotPresent"}
+
+
 def pod_object(name: str = "web", **spec: Any) -> Object:
     """A Pod bound to node0 with one container ``main`` unless told otherwise."""
-    spec.setdefault("containers", [{"name": "main", "image": "busybox"}])
+    spec.setdefault("containers", [MAIN])
     spec.setdefault("nodeName", "node0")
     return {
         "apiVersion": "v1",
@@ -580,12 +424,53 @@ def pod_object(name: str = "web", **spec: Any) -> Object:
     }
 
 
+class NodeApi(RegistryApi):
+    """The registry; where ``gives_ranges``, the node IPAM controller's work is done at once."""
+
+    gives_ranges = True
+
+    async def create(
+        self, kind: Kind[Any], namespace: str | None, obj: Mapping[str, Any]
+    ) -> Object:
+        if kind is NODE and self.gives_ranges:
+            obj = {**obj, "spec": {"podCIDR": "10.244.0.0/24", **obj.get("spec", {})}}
+        return await super().create(kind, namespace, obj)
+
+
+def system_objects() -> list[Object]:
+    """What a cluster has before its first node."""
+    names = ("default", "kube-node-lease", "shop")
+    account = {"name": "default", "namespace": "default"}
+    return [
+        *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names),
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": account,
+            "automountServiceAccountToken": False,
+        },
+    ]
+
+
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     async def inline(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
+
+    clock = FakeClock()
+    numbers = itertools.count(1)
+
+    async def issue_token(account: Item, body: Object, options: WriteOptions) -> Object:
+        ends = clock.now() + timedelta(seconds=body["spec"]["expirationSeconds"])
+        token = f"token-{next(numbers)}"
+        return {"status": {"token": token, "expirationTimestamp": rfc3339(ends)}}
 
     monkeypatch.setattr(asyncio, "to_thread", inline)
     monkeypatch.setattr("netlab.config.RUN_ROOT", tmp_path / "run-root")
     monkeypatch.setattr("netlab.config.STATE_ROOT", tmp_path / "state-root")
-    return World(tmp_path)
+    creators = {(SERVICE_ACCOUNT, "token"): issue_token}
+    async with open_store(tmp_path / "store.db", syncer=PromptSyncer) as store:
+        api = NodeApi(store, clock, creators)
+        for obj in system_objects():
+            api.put(obj)
+        yield World(tmp_path, api, clock)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from netlab.api.core import Node
-from netlab.api.kinds import CONFIG_MAP, NODE, POD, SERVICE_ACCOUNT
-from netlab.errors import ApiError, ImageError
+from netlab.api.kinds import CONFIG_MAP, POD, SERVICE_ACCOUNT
+from netlab.errors import ApiError
 from netlab.kubelet.volumes.mounts import PodMounts
 
 
@@ -344,7 +344,7 @@ async def test_a_changed_image_replaces_the_container(world):
     async with world.running():
         await world.add_pod()
         patch = {"spec": {"containers": [{"name": "main", "image": "busybox:2"}]}}
-        await world.api.patch(POD, "default", "web", patch)
+        await world.api.patch(POD, "default", "web", patch, patch_type="strategic")
         await world.settle()
         assert world.container_status()["image"] == "busybox:2"
         assert world.container_status()["restartCount"] == 1
@@ -368,8 +368,9 @@ async def test_a_new_agent_adopts_running_pods_untouched(world):
 async def test_a_new_agent_learns_an_address_that_was_never_reported(world):
     async with world.running():
         await world.add_pod()
-    for key in ("podIP", "podIPs", "containerStatuses", "conditions"):
-        del world.status()[key]
+    unknown = dict.fromkeys(("podIP", "podIPs", "containerStatuses", "conditions"))
+    await world.api.patch(POD, "default", "web", {"status": unknown}, subresource="status")
+    assert "podIP" not in world.status()
     world.kubelet = world.new_kubelet()
     async with world.running():
         assert world.status()["podIP"] == "10.244.0.2"
@@ -395,7 +396,7 @@ async def test_a_new_agent_removes_what_belongs_to_no_pod(world):
     async with world.running():
         await world.add_pod()
         await world.add_pod("other")
-    del world.api.objects[("pods", "default", "web")]
+    world.api.remove(POD, "default", "web")
     world.netns.names.add("netlab-test_default_gone_12345678")
     stray = "netlab-test_default_lost_12345678"
     world.network.addresses_by_id[stray] = world.config.node_ip
@@ -439,7 +440,8 @@ async def test_conditions_of_others_are_kept(world):
         await world.add_pod()
         mine = {"type": "example.org/gate", "status": "True"}
         conditions = [*world.status()["conditions"], mine]
-        await world.api.patch(POD, "default", "web", {"status": {"conditions": conditions}})
+        status = {"conditions": conditions}
+        await world.api.patch(POD, "default", "web", {"status": status}, subresource="status")
         world.runtime.end(world.runtime.container("main").id, 1)
         await world.settle()
         assert condition(world.status(), "example.org/gate")["status"] == "True"
@@ -559,17 +561,21 @@ async def test_a_fault_in_one_pod_spares_the_others(world, caplog):
         assert not world.exists("bad")
 
 
-async def test_an_image_name_that_is_none(world):
-    async def pull_image(reference, *, policy, credentials=()):
-        raise ImageError("couldn't parse image name", reason="InvalidImageName")
-
-    world.runtime.pull_image = pull_image
+@pytest.mark.parametrize("policy", ["Always", "IfNotPresent", "Never"])
+async def test_an_image_name_that_is_none(world, policy):
+    container = {"name": "main", "image": "Busybox", "imagePullPolicy": policy}
+    message = (
+        'Failed to apply default image tag "Busybox": couldn\'t parse image name "Busybox": '
+        "repository name must be lowercase"
+    )
     async with world.running():
-        await world.add_pod()
+        await world.add_pod(containers=[container])
         waiting = world.container_status()["state"]["waiting"]
-        assert waiting["reason"] == "InvalidImageName"
-        assert ("Failed", "Error: InvalidImageName") in world.api.events()
-        assert ("InspectFailed", "couldn't parse image name") in world.api.events()
+        assert waiting == {"reason": "InvalidImageName", "message": message}
+        assert world.api.events()[-2:] == [
+            ("InspectFailed", message),
+            ("Failed", "Error: InvalidImageName"),
+        ]
 
 
 async def test_a_pod_that_never_started_is_deleted(world):
@@ -597,7 +603,8 @@ async def test_the_echo_of_an_own_report_wakes_nobody(world):
         await world.add_pod()
         before = world.runtime.listings
         labels = {"metadata": {"labels": {"app": "web", "new": "label"}}}
-        await world.api.patch(POD, "default", "web", {"status": {"hostIP": "192.0.2.1"}})
+        wrong = {"status": {"hostIP": "192.0.2.1"}}
+        await world.api.patch(POD, "default", "web", wrong, subresource="status")
         await world.settle()
         assert world.runtime.listings == before
         await world.api.patch(POD, "default", "web", labels)
@@ -698,9 +705,9 @@ async def test_two_who_disagree_do_not_keep_the_api_server_busy(world):
         before = writes()
         for number in range(20):
             wrong = {"status": {"podIP": f"9.9.9.{number}"}}
-            await world.api.patch(POD, "default", "web", wrong)
+            await world.api.patch(POD, "default", "web", wrong, subresource="status")
             await world.pass_time(0.1)
-        assert writes() - before <= 3
+        assert writes() - before - 20 <= 3
         await world.pass_time(1)
         assert world.status()["podIP"] == "10.244.0.2"
 
@@ -769,8 +776,9 @@ async def test_a_pod_that_could_not_be_digested_for_a_while_is_taken_up_again(wo
 
 async def test_a_node_whose_status_nobody_can_read_gets_a_new_one(world: Any) -> None:
     bad = {"type": "Ready", "status": "True", "lastTransitionTime": "1-01-01T00:00:05Z"}
-    body = {"metadata": {"name": "node0"}, "spec": {}, "status": {"conditions": [bad]}}
-    await world.api.create(NODE, None, body)
+    spec = {"podCIDR": "10.244.0.0/24"}
+    body = {"metadata": {"name": "node0"}, "spec": spec, "status": {"conditions": [bad]}}
+    world.api.put({"apiVersion": "v1", "kind": "Node", **body})
     async with world.running():
         node = world.api.objects["nodes", "", "node0"]
         assert Node.parse(node).status.conditions

@@ -301,7 +301,14 @@ async def test_an_ephemeral_container_is_started_once(world):
         await world.add_pod()
         debug = {"name": "debug", "image": "busybox", "targetContainerName": "main"}
         patch = {"spec": {"ephemeralContainers": [debug]}}
-        await world.api.patch(POD, "default", "web", patch)
+        await world.api.patch(
+            POD,
+            "default",
+            "web",
+            patch,
+            patch_type="strategic",
+            subresource="ephemeralcontainers",
+        )
         await world.settle()
         main, state = world.runtime.container("main"), world.runtime.container("debug")
         assert world.runtime.configs[state.id].target_container == main.id
@@ -378,11 +385,14 @@ async def test_an_image_that_runs_as_root_is_refused(world):
 
 
 async def test_new_bounds_reach_a_running_container(world):
+    before = {"limits": {"memory": "16Mi"}, "requests": {"memory": "16Mi"}}
     async with world.running():
-        await world.add_pod()
+        await world.add_pod(containers=[{**MAIN, "resources": before}])
         resources = {"limits": {"memory": "32Mi"}, "requests": {"memory": "32Mi"}}
         patch = {"spec": {"containers": [{**MAIN, "resources": resources}]}}
-        await world.api.patch(POD, "default", "web", patch)
+        await world.api.patch(
+            POD, "default", "web", patch, patch_type="strategic", subresource="resize"
+        )
         await world.settle()
         # the pod's own group makes place before, and is bounded again afterwards
         given = world.runtime.resized[world.runtime.container("main").id]
@@ -434,7 +444,8 @@ async def test_a_readiness_gate_that_somebody_opens(world):
         assert condition(world, "Ready")["reason"] == "ReadinessGatesNotReady"
         opened = {"type": "example.org/gate", "status": "True"}
         conditions = [*world.status()["conditions"], opened]
-        await world.api.patch(POD, "default", "web", {"status": {"conditions": conditions}})
+        status = {"conditions": conditions}
+        await world.api.patch(POD, "default", "web", {"status": status}, subresource="status")
         await world.settle()
         assert condition(world, "Ready")["status"] == "True"
 

@@ -26,7 +26,6 @@ def claim(annotations: dict[str, str] | None = None, **spec: Any) -> Object:
     return {
         "metadata": {
             "name": "data",
-            "uid": "c1",
             "annotations": OURS if annotations is None else annotations,
         },
         "spec": {
@@ -74,16 +73,17 @@ def volumes(api: Any) -> list[Object]:
 async def test_a_claim_gets_a_folder(world: Any, tmp_path: Path) -> None:
     folder = tmp_path / "persistent"
     async with provisioning(world, folder) as api:
-        await api.create(PERSISTENT_VOLUME_CLAIM, "shop", claim())
+        uid = (await api.create(PERSISTENT_VOLUME_CLAIM, "shop", claim()))["metadata"]["uid"]
         await settle()
         (volume,) = volumes(api)
-        path = folder / "pvc-c1_shop_data"
-        assert volume["metadata"]["name"] == "pvc-c1"
+        path = folder / f"pvc-{uid}_shop_data"
+        assert volume["metadata"]["name"] == f"pvc-{uid}"
         assert volume["spec"]["local"]["path"] == str(path)
-        assert volume["spec"]["claimRef"]["uid"] == "c1"
+        assert volume["spec"]["claimRef"]["uid"] == uid
         assert volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
         assert path.stat().st_mode & 0o777 == 0o777
-        assert ("ProvisioningSucceeded", "Successfully provisioned volume pvc-c1") in api.events()
+        told = f"Successfully provisioned volume pvc-{uid}"
+        assert ("ProvisioningSucceeded", told) in api.events()
 
 
 NOT_OURS: dict[str, Object] = {
@@ -111,15 +111,16 @@ async def test_a_released_volume_goes_with_its_folder(world: Any, tmp_path: Path
     elsewhere.mkdir()
     (elsewhere / "precious").write_text("x")
     async with provisioning(world, folder) as api:
-        await api.create(PERSISTENT_VOLUME_CLAIM, "shop", claim())
+        uid = (await api.create(PERSISTENT_VOLUME_CLAIM, "shop", claim()))["metadata"]["uid"]
         await settle()
-        path = folder / "pvc-c1_shop_data"
+        path = folder / f"pvc-{uid}_shop_data"
         (path / "file").write_text("x")
         (path / "link").symlink_to(elsewhere)
         released = {"status": {"phase": "Released"}}
-        await api.patch(PERSISTENT_VOLUME, None, "pvc-c1", released)
+        await api.patch(PERSISTENT_VOLUME, None, f"pvc-{uid}", released, subresource="status")
         await settle()
-        assert volumes(api) == []
+        (volume,) = volumes(api)  # it waits for the pv-protection controller only
+        assert volume["metadata"]["deletionTimestamp"]
         assert list(folder.iterdir()) == []
         assert (elsewhere / "precious").exists()
 
@@ -128,10 +129,10 @@ async def test_a_folder_that_is_not_ours_is_never_removed(world: Any, tmp_path: 
     async with provisioning(world, tmp_path / "persistent") as api:
         precious = tmp_path / "precious"
         precious.mkdir()
-        await api.create(
-            PERSISTENT_VOLUME,
-            None,
+        api.put(
             {
+                "apiVersion": "v1",
+                "kind": "PersistentVolume",
                 "metadata": {
                     "name": "forged",
                     "annotations": {"pv.kubernetes.io/provisioned-by": "netlab.io/local-path"},
@@ -145,18 +146,24 @@ async def test_a_folder_that_is_not_ours_is_never_removed(world: Any, tmp_path: 
         )
         await settle()
         assert precious.exists()
-        assert len(volumes(api)) == 1
+        assert "deletionTimestamp" not in volumes(api)[0]["metadata"]
 
 
 async def test_a_larger_claim_is_written_down(world: Any, tmp_path: Path) -> None:
     async with provisioning(world, tmp_path / "persistent") as api:
-        await api.create(PERSISTENT_VOLUME_CLAIM, "shop", claim())
+        uid = (await api.create(PERSISTENT_VOLUME_CLAIM, "shop", claim()))["metadata"]["uid"]
         await settle()
-        marks = {**OURS, "pv.kubernetes.io/bind-completed": "yes"}
-        larger = {
-            "metadata": {"annotations": marks},
-            "spec": {"volumeName": "pvc-c1", "resources": {"requests": {"storage": "3Gi"}}},
-        }
-        await api.patch(PERSISTENT_VOLUME_CLAIM, "shop", "data", larger)
+        annotations = {**OURS, "pv.kubernetes.io/bind-completed": "yes"}
+        api.put(
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "metadata": {"name": "data", "namespace": "shop", "annotations": annotations},
+                "spec": {
+                    "volumeName": f"pvc-{uid}",
+                    "resources": {"requests": {"storage": "3Gi"}},
+                },
+            }
+        )
         await settle()
         assert volumes(api)[0]["spec"]["capacity"] == {"storage": "3Gi"}
