@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-CRUN = "/run/netlab-crun/crun"
+CRUN = "/mnt/crun"
 
 
 def strip(bundle):

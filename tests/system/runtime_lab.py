@@ -139,7 +139,7 @@ async def state_of(runtime, container_id):
 
 
 async def until_exited(runtime, container_id):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async for exited in runtime.exits():
             if exited == container_id:
                 return await state_of(runtime, container_id)

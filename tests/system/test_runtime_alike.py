@@ -97,12 +97,14 @@ async def test_later_sizes_reach_the_program(lab, oci):
         container = await start(runtime, sandbox, lab.container("sleep", "99"))
         process = await runtime.exec(container, ["sh"], stdin=True, tty=True)
         seen = b""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             for columns, rows in ((101, 31), (50, 20), (132, 43)):
                 await process.resize(columns, rows)
-                await process.write_stdin(b"stty size\n")
+                # the size goes another way than what is typed, and may arrive after it
                 while f"{rows} {columns}\r\n".encode() not in seen:
+                    await process.write_stdin(b"stty size\n")
                     seen += (await process.read())[1]
+                    await asyncio.sleep(0.02)
         await process.close()
 
 
