@@ -240,6 +240,18 @@ def http_header_name(value: str) -> list[str]:
     return [_regex_message(text, _HTTP_HEADER, "X-Header-Name")]
 
 
+def int64(text: str) -> int | None:
+    """Return the number that decimal digits write; None for no number, or one of more bits.
+
+    As Go's ``strconv.ParseInt`` reads it, but for signs. Python's ``int`` alone reads digits of
+    other scripts, and refuses those beyond 4300 with an error that looks like no other.
+    """
+    if not (text.isascii() and text.isdigit()) or len(text.lstrip("0")) > 19:
+        return None
+    number = int(text.lstrip("0") or "0")
+    return number if number < 1 << 63 else None
+
+
 def ip_address(value: str) -> list[str]:
     """Say why ``value`` is not an IP address (both families)."""
     try:
@@ -247,6 +259,18 @@ def ip_address(value: str) -> list[str]:
     except ValueError:
         return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
     return []
+
+
+def routed_address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the address that packets go to: of an IPv4 address written as IPv6, the IPv4 one.
+
+    Whoever asks whether an address is a loopback asks this one: ``::ffff:127.0.0.1`` is one, which
+    Python before 3.13 does not say.
+
+    Raises: ValueError for what is no address.
+    """
+    address = ipaddress.ip_address(value)
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def ip_network(value: str) -> list[str]:

@@ -17,6 +17,7 @@ from datetime import datetime
 
 from netlab.api.apps import Deployment, ReplicaSet
 from netlab.api.kinds import DEPLOYMENT, REPLICA_SET
+from netlab.api.names import int64
 from netlab.api.pods import Pod
 from netlab.api.selectors import label_matcher
 from netlab.api.view import Object
@@ -175,7 +176,7 @@ def _step(
 
 def _earlier_maximum(rs: ReplicaSet) -> int:
     text = rs.metadata.annotations.get(MAX_REPLICAS, "")
-    return int(text) if text.isdecimal() else 0
+    return int64(text) or 0
 
 
 def _roll(observed: Observed, taken: Callable[[str], ReplicaSet | None]) -> Step:

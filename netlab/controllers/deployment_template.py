@@ -14,6 +14,7 @@ import msgspec
 
 from netlab.api.apps import Deployment, ReplicaSet
 from netlab.api.kinds import DEPLOYMENT, REPLICA_SET
+from netlab.api.names import int64
 from netlab.api.pods import PodTemplateSpec
 from netlab.api.view import Object
 from netlab.controllers.actions import Announcement, Create, owner_reference
@@ -69,7 +70,7 @@ def age_key(rs: ReplicaSet) -> tuple[str, str]:
 def revision_of(annotations: Mapping[str, str]) -> int:
     """Return the revision number noted in annotations; 0 when there is none."""
     text = annotations.get(REVISION, "")
-    return int(text) if text.isdecimal() else 0
+    return int64(text) or 0
 
 
 def next_revision(old: Iterable[ReplicaSet]) -> int:

@@ -14,9 +14,13 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from netlab.api.apps import Deployment, ReplicaSet, RollingUpdateDeployment
+from netlab.api.names import int64
 
 Sizes: TypeAlias = dict[str, int]
 """New size by ReplicaSet name; sets that keep theirs are left out."""
+
+
+MOST_PODS = (1 << 31) - 1
 
 
 def is_rolling(deployment: Deployment) -> bool:
@@ -27,7 +31,10 @@ def is_rolling(deployment: Deployment) -> bool:
 def _resolved(value: int | str, total: int, rounding: Callable[[float], int]) -> int:
     if isinstance(value, int):
         return value
-    return rounding(total * int(value.rstrip("%")) / 100)
+    percentage = int64(value.rstrip("%"))
+    # of more digits than a number has, and counts are of 32 bits in Kubernetes
+    most = MOST_PODS if percentage is None else rounding(total * percentage / 100)
+    return min(most, MOST_PODS)
 
 
 def bounds(deployment: Deployment) -> tuple[int, int]:

@@ -6,7 +6,6 @@ is the allocator's matter.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -206,7 +205,7 @@ def _validate_external_ips(addresses: Sequence[str]) -> list[FieldError]:
 
 def validate_plain_address(address: str, path: str) -> list[FieldError]:
     """Refuse addresses that can be nobody's endpoint: unspecified, loopback, link-local."""
-    ip = ipaddress.ip_address(address)
+    ip = names.routed_address(address)
     rules = (
         (ip.is_unspecified, f"may not be unspecified ({address})"),
         (ip.is_loopback, "may not be in the loopback range (127.0.0.0/8, ::1/128)"),

@@ -174,10 +174,15 @@ def _validate_bounds(bounds: Mapping[str, Any], path: str) -> list[FieldError]:
     return errors
 
 
+LARGEST_PERCENTAGE = 1 << 31
+"""What stands for a percentage of more digits than a number has."""
+
+
 def _percent(value: int | str) -> int:
     """The percentage that ``value`` writes; 0 for a plain number."""
     is_percentage = isinstance(value, str) and not names.percentage(value)
-    return int(str(value)[:-1]) if is_percentage else 0
+    number = names.int64(str(value)[:-1]) if is_percentage else 0
+    return LARGEST_PERCENTAGE if number is None else number
 
 
 def _count_or_percent(value: int | str, path: str) -> list[FieldError]:

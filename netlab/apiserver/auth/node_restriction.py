@@ -3,6 +3,9 @@
 Mirrors ``plugin/pkg/admission/noderestriction``. The authorizer has let the request through because
 it is of a kind that nodes write; here it is looked at whose object it is, and what is changed.
 
+A node that could write any pod could read any Secret, because it may read what its pods refer to.
+So a mirror pod, the one kind of pod that it creates, refers to nothing.
+
 netlab leaves out CSINodes, claims' sizes and resource slices, which no kubelet of netlab writes.
 """
 
@@ -14,7 +17,7 @@ from netlab.api.field_errors import forbidden
 from netlab.api.kinds import LEASE, NODE, POD, SERVICE_ACCOUNT
 from netlab.api.view import Object
 from netlab.apiserver.admission.attributes import Attributes, Plugin
-from netlab.apiserver.auth.node import LEASE_NAMESPACE, node_of
+from netlab.apiserver.auth.node import LEASE_NAMESPACE, node_of, references_of
 from netlab.errors import ApiError
 
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
@@ -86,6 +89,66 @@ def _mirror_pod(attributes: Attributes, node: str) -> None:
     if (pod.get("spec") or {}).get("nodeName") != node:
         reason = f'node "{node}" can only create pods with spec.nodeName set to itself'
         raise _refuse(attributes, reason)
+    reason = _wrong_owner(attributes, node)
+    if reason:
+        raise _refuse(attributes, reason)
+    referred = _referred(pod)
+    if referred:
+        reason = f'node "{node}" can not create pods that reference {referred}'
+        raise _refuse(attributes, reason)
+
+
+def _wrong_owner(attributes: Attributes, node: str) -> str:
+    """Return why a mirror pod's owner is not its node, as it must be; "" when it is."""
+    owners = attributes.object["metadata"].get("ownerReferences") or []
+    only = f'node "{node}" can only create pods with'
+    if len(owners) > 1:
+        return f"{only} a single owner reference set to itself"
+    owner = owners[0] if owners else {}
+    if (owner.get("apiVersion"), owner.get("kind"), owner.get("name")) != ("v1", "Node", node):
+        return f"{only} an owner reference set to itself"
+    if not owner.get("controller"):
+        return f"{only} a controller owner reference set to itself"
+    if owner.get("blockOwnerDeletion"):
+        return f'node "{node}" must not set blockOwnerDeletion on an owner reference'
+    stored = attributes.lookup(NODE, "", node)
+    uid = "" if stored is None else stored["metadata"].get("uid")
+    if owner.get("uid") != uid:
+        return f'node "{node}" UID mismatch: expected {owner.get("uid")} got {uid}'
+    return ""
+
+
+def _referred(pod: Object) -> str:
+    """Return what a pod refers to, and a node could read thereby; "" for nothing."""
+    spec = pod["spec"]
+    if spec.get("serviceAccountName") or spec.get("serviceAccount"):
+        return "a service account"
+    # whose account is not named has the default one, as far as the authorizer is concerned
+    kinds = {resource for resource, _, _ in references_of(pod)} - {"serviceaccounts"}
+    volumes = spec.get("volumes") or ()
+    if any(volume.get("ephemeral") for volume in volumes):
+        kinds.add("persistentvolumeclaims")
+    for source in (
+        each for v in volumes for each in (v.get("projected") or {}).get("sources") or ()
+    ):
+        if source.get("clusterTrustBundle"):
+            kinds.add("clustertrustbundles")
+    if spec.get("resourceClaims"):
+        kinds.add("resourceclaims")
+    return min(kinds, key=_ORDER.index, default="")
+
+
+_ORDER = (
+    "secrets",
+    "configmaps",
+    "persistentvolumeclaims",
+    "resourceclaims",
+    "clustertrustbundles",
+)
+
+
+def _owners(obj: Object) -> Any:
+    return (obj.get("metadata") or {}).get("ownerReferences") or []
 
 
 def _labels(obj: Object) -> dict[str, Any]:
@@ -116,6 +179,9 @@ def _node(attributes: Attributes) -> None:
         raise _refuse(attributes, reason)
     if _taints(new) != _taints(old or {}):
         raise _refuse(attributes, f'node "{node}" is not allowed to modify taints')
+    # of an owner that does not exist the garbage collector would delete the node
+    if _owners(new) != _owners(old or {}):
+        raise _refuse(attributes, f'node "{node}" is not allowed to modify ownerReferences')
 
 
 def _changed(old: dict[str, Any], new: dict[str, Any]) -> set[str]:

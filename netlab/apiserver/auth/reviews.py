@@ -9,7 +9,7 @@ Rule for callers: bodies have been read by their types, so the fields have their
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -22,7 +22,10 @@ from netlab.apiserver.auth.authz import Access
 from netlab.apiserver.auth.rules import EVERYTHING
 from netlab.apiserver.requests import UserInfo
 
-TokenCheck: TypeAlias = Callable[[str], Awaitable[UserInfo | None]]
+TokenCheck: TypeAlias = Callable[
+    [str, Sequence[str]], Awaitable[tuple[UserInfo, Sequence[str]] | None]
+]
+"""(token, audiences) -> whose it is, and for whom of the audiences; None when it is not good."""
 
 _ONE_OF = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
 
@@ -76,10 +79,12 @@ async def _token_status(spec: Mapping[str, Any], check_token: TokenCheck) -> Obj
     token = spec.get("token")
     if not token:
         raise bad_request("token is required for TokenReview in authentication")
-    user = await check_token(token)
-    if user is None:
+    found = await check_token(token, spec.get("audiences") or ())
+    if found is None:
         return {"user": {}, "error": "invalid bearer token"}
-    return {"authenticated": True, "user": user_info(user)}
+    user, audiences = found
+    status: Object = {"authenticated": True, "user": user_info(user)}
+    return status | ({"audiences": list(audiences)} if audiences else {})
 
 
 def access_of(kind: Kind[Any], spec: Mapping[str, Any]) -> Access:

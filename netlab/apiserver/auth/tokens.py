@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
@@ -46,7 +46,10 @@ Getter: TypeAlias = Callable[[Kind[Any], str, str], Awaitable[Object]]
 
 @dataclass(frozen=True, slots=True)
 class ServiceAccountToken:
-    """What a good token says; empty strings where it is not bound to a pod or node."""
+    """What a good token says; empty strings where it is not bound to a pod or node.
+
+    audiences: those of the token that were asked about.
+    """
 
     namespace: str
     account: str
@@ -56,6 +59,7 @@ class ServiceAccountToken:
     pod_uid: str = ""
     node: str = ""
     node_uid: str = ""
+    audiences: tuple[str, ...] = ()
 
     @property
     def user(self) -> str:
@@ -218,14 +222,18 @@ class ServiceAccountTokens:
             "sub": f"{PREFIX}{meta['namespace']}:{meta['name']}",
         }
 
-    def decode(self, token: str) -> ServiceAccountToken | None:
-        """Return what a token says, or None when it is not one of ours, or has expired."""
+    def decode(self, token: str, audiences: Sequence[str] = ()) -> ServiceAccountToken | None:
+        """Return what a token says, or None when it is not one of ours, or has expired.
+
+        audiences: whom it must be for, any of them; none for the API server itself.
+        """
+        wanted = list(audiences) or [self._issuer]
         try:
             claims = jwt.decode(
                 token,
                 self._public_pem,
                 algorithms=[ALGORITHM],
-                audience=self._issuer,
+                audience=wanted,
                 issuer=self._issuer,
                 # the lab's clock decides, not the machine's
                 options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
@@ -234,13 +242,13 @@ class ServiceAccountTokens:
             begin = datetime.fromtimestamp(claims["nbf"], UTC)
             if not begin <= now < datetime.fromtimestamp(claims["exp"], UTC):
                 return None
-            return _statement(claims)
+            return _statement(claims, wanted)
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
             return None
 
-    async def check(self, token: str) -> ServiceAccountToken | None:
-        """Return what a token says, or None when it is not (or no longer) good."""
-        statement = self.decode(token)
+    async def check(self, token: str, audiences: Sequence[str] = ()) -> ServiceAccountToken | None:
+        """Return what a token says, or None when it is not (or no longer) good for them."""
+        statement = self.decode(token, audiences)
         if statement is None:
             return None
         account = (SERVICE_ACCOUNT, statement.account, statement.account_uid)
@@ -290,7 +298,8 @@ def _reference(obj: Object) -> Object:
     return {"name": obj["metadata"]["name"], "uid": obj["metadata"]["uid"]}
 
 
-def _statement(claims: Mapping[str, Any]) -> ServiceAccountToken:
+def _statement(claims: Mapping[str, Any], wanted: Sequence[str]) -> ServiceAccountToken:
+    told = [claims["aud"]] if isinstance(claims["aud"], str) else claims["aud"]
     private = claims["kubernetes.io"]
     account, pod, node = (private.get(key) or {} for key in ("serviceaccount", "pod", "node"))
     return ServiceAccountToken(
@@ -302,4 +311,5 @@ def _statement(claims: Mapping[str, Any]) -> ServiceAccountToken:
         pod_uid=pod.get("uid", ""),
         node=node.get("name", ""),
         node_uid=node.get("uid", ""),
+        audiences=tuple(each for each in told if each in wanted),
     )

@@ -75,6 +75,8 @@ SHUTDOWN_TIMEOUT_S = 2.0
 BACKLOG = 512
 DECODERS = 2
 
+INTO_PODS = ("exec", "attach", "portforward")
+
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 
@@ -103,7 +105,7 @@ class ApiServer:
         self._clock = clock
         self._catalog = registry.catalog
         self._authenticator = Authenticator(tokens, clock, static_tokens=static_tokens)
-        self._reviewer = Reviewer(authorizer, self._check_token)
+        self._reviewer = Reviewer(authorizer, self._authenticator.review)
         self._resources = ResourceHandlers(registry, clock)
         self._authorizer = authorizer
         self._streams = StreamHandlers(registry, door)
@@ -190,7 +192,8 @@ class ApiServer:
         try:
             user = self._effective_user(request, await self._user(request))
             exchange = replace(exchange, user=user)
-            self._authorizer.require(user, access)
+            for each in (access, *also_needed(access, target)):
+                self._authorizer.require(user, each)
             return await self._in_time(exchange, target)
         except ApiError as error:
             return answer_error(error, exchange.status_form())
@@ -297,12 +300,6 @@ class ApiServer:
         """
         return await answer_review(kind, "", body, user, self._reviewer)
 
-    async def _check_token(self, token: str) -> UserInfo | None:
-        try:
-            return await self._authenticator.authenticate(None, f"Bearer {token}")
-        except ApiError:
-            return None
-
 
 def answer_empty_list(exchange: Exchange, target: Target) -> Answer:
     """Answer a list of a kind of which there is nothing (see ``ALWAYS_EMPTY``).
@@ -346,6 +343,15 @@ def access_of(exchange: Exchange, target: Target | None) -> Access:
         namespace=namespace,
         name=target.name or _selected_name(exchange, method),
     )
+
+
+def also_needed(access: Access, target: Target | None) -> tuple[Access, ...]:
+    """Return what the caller needs besides.
+
+    A WebSocket begins with GET, so ``get`` alone, which reads elsewhere, would run commands.
+    """
+    inside = target is not None and is_stream(target) and target.subresource in INTO_PODS
+    return (replace(access, verb="create"),) if inside and access.verb != "create" else ()
 
 
 def _selected_name(exchange: Exchange, method: str) -> str:

@@ -30,6 +30,7 @@ from netlab.api.field_errors import (
     invalid_value,
 )
 from netlab.api.kind import Kind
+from netlab.api.names import int64
 from netlab.api.selectors import (
     FieldMatcher,
     LabelMatcher,
@@ -181,10 +182,10 @@ def parse_version(text: str, newest: int) -> int:
     """
     if not text:
         return 0
-    if not text.isascii() or not text.isdigit():
+    revision = int64(text)
+    if revision is None:
         error = invalid_value("resourceVersion", text, "invalid syntax")
         raise bad_request(f"resourceVersion: {error.body}")
-    revision = int(text)
     if revision > newest:
         raise ApiError(
             504,

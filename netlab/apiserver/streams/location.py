@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 
 from netlab.api.field_errors import bad_request
+from netlab.api.names import int64, routed_address
 from netlab.errors import ApiError
 
 KUBELET_PORT = 10250
@@ -78,14 +78,15 @@ def pod_location(name: ProxyName, pod: Mapping[str, Any]) -> Location:
         declared = [c["ports"][0]["containerPort"] for c in containers if c.get("ports")]
         port = str(declared[0]) if declared else "443" if name.tls else "80"
     address = (pod.get("status") or {}).get("podIP") or ""
-    if not _is_proxyable(address):
+    if not is_proxyable(address):
         raise bad_request("address not allowed")
     return Location(address, _port_number(port), name.tls, spec.get("nodeName") or "")
 
 
-def _is_proxyable(text: str) -> bool:
+def is_proxyable(text: str) -> bool:
+    """True for an address that is somebody's, and not the server's own or its network's."""
     try:
-        address = ip_address(text)
+        address = routed_address(text)
     except ValueError:
         return False
     return not (
@@ -101,41 +102,72 @@ def _port_number(text: str) -> int:
     raise ApiError(503, "ServiceUnavailable", reason)
 
 
-def service_location(
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A server that an endpoint names, if the pod of that name in the namespace has its address.
+
+    Anybody who writes endpoints could otherwise have the API server connect to anything.
+    """
+
+    location: Location
+    pod: str
+
+    def is_of(self, pod: Mapping[str, Any]) -> bool:
+        """True when the pod has the address, and a server may be reached there."""
+        status = pod.get("status") or {}
+        addresses = [each.get("ip") for each in status.get("podIPs") or []]
+        address = self.location.address
+        return address in (*addresses, status.get("podIP")) and is_proxyable(address)
+
+
+def service_candidates(
     name: ProxyName,
     service: Mapping[str, Any],
     slices: Sequence[Mapping[str, Any]],
     chooser: random.Random,
-) -> Location:
-    """Return one of a service's ready endpoints.
+) -> list[Candidate]:
+    """Return a service's ready endpoints that name a pod of its namespace, in any order.
 
     Raises: ApiError ServiceUnavailable when there is none, or no such port.
     """
     wanted = _port_name(name, service)
+    namespace = service["metadata"].get("namespace")
     found = [
-        Location(address, port["port"], name.tls, endpoint.get("nodeName") or "")
+        Candidate(
+            Location(address, port["port"], name.tls, endpoint.get("nodeName") or ""), pod["name"]
+        )
         for each in slices
         for port in each.get("ports") or []
         if (port.get("name") or "") == wanted and port.get("protocol", "TCP") == "TCP"
         for endpoint in each.get("endpoints") or []
         if (endpoint.get("conditions") or {}).get("ready", True)
+        for pod in [endpoint.get("targetRef") or {}]
+        if pod.get("name") and pod.get("namespace") == namespace
         for address in (endpoint.get("addresses") or [])[:1]
     ]
     if not found:
-        message = f'no endpoints available for service "{name.name}"'
-        raise ApiError(503, "ServiceUnavailable", message)
-    return chooser.choice(found)
+        raise no_endpoints(name)
+    chooser.shuffle(found)
+    return found
+
+
+def no_endpoints(name: ProxyName) -> ApiError:
+    """Return the 503 for a service without a server."""
+    message = f'no endpoints available for service "{name.name}"'
+    return ApiError(503, "ServiceUnavailable", message)
 
 
 def _port_name(name: ProxyName, service: Mapping[str, Any]) -> str:
     """The name of the port that a number or name means; "" for a port without name."""
     if not (name.port.isascii() and name.port.isdigit()):
         return name.port
+    number = int64(name.port)
     ports = (service.get("spec") or {}).get("ports") or []
     for port in ports:
-        if port.get("port") == int(name.port):
+        if port.get("port") == number:
             return str(port.get("name") or "")
-    message = f'no service port {int(name.port)} found for service "{name.name}"'
+    wanted = name.port if number is None else number
+    message = f'no service port {wanted} found for service "{name.name}"'
     raise ApiError(503, "ServiceUnavailable", message)
 
 
@@ -148,6 +180,6 @@ def node_location(name: ProxyName, node: Mapping[str, Any]) -> Location | None:
         return None
     addresses = (node.get("status") or {}).get("addresses") or []
     found = [each["address"] for each in addresses if each.get("type") == "InternalIP"]
-    if not found:
+    if not found or not is_proxyable(found[0]):
         raise bad_request("address not allowed")
     return Location(found[0], _port_number(name.port), name.tls, node["metadata"]["name"])

@@ -23,14 +23,17 @@ from netlab.apiserver.streams import backend
 from netlab.apiserver.streams.backend import BackendError
 from netlab.apiserver.streams.kubelets import Dial, Kubelets
 from netlab.apiserver.streams.location import (
+    Candidate,
     Location,
     ProxyName,
+    no_endpoints,
     node_location,
     parse_name,
     pod_location,
-    service_location,
+    service_candidates,
 )
 from netlab.apiserver.streams.passage import Passage, dial_reason, unreachable, upgrades
+from netlab.errors import ApiError, is_not_found
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -90,7 +93,19 @@ class ProxyHandlers:
         options = ListOptions(label_selector=f"kubernetes.io/service-name={name.name}")
         slices = await self._registry.list(ENDPOINT_SLICE, target.namespace, options)
         objects = [item.object for item in slices.items]
-        return service_location(name, service, objects, self._chooser)
+        for candidate in service_candidates(name, service, objects, self._chooser):
+            if await self._is_of_its_pod(candidate, target.namespace):
+                return candidate.location
+        raise no_endpoints(name)
+
+    async def _is_of_its_pod(self, candidate: Candidate, namespace: str) -> bool:
+        try:
+            pod = (await self._registry.get(POD, namespace, candidate.pod)).object
+        except ApiError as error:
+            if is_not_found(error):
+                return False
+            raise
+        return candidate.is_of(pod)
 
     async def _get(self, kind: Kind[Any], target: Target, name: ProxyName) -> dict[str, Any]:
         return (await self._registry.get(kind, target.namespace or None, name.name)).object

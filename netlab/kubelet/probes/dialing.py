@@ -16,6 +16,7 @@ import socket
 from pathlib import Path
 
 from netlab.api.containers import Container
+from netlab.api.names import int64
 from netlab.errors import NetworkError
 from netlab.net.netns import call_in_netns, open_socket
 
@@ -45,8 +46,9 @@ def _named_port(name: str, container: Container) -> int:
     for port in container.ports:
         if port.name == name:
             return port.container_port
-    if name.isascii() and name.isdecimal():
-        return int(name)
+    number = int64(name)
+    if number is not None:
+        return number
     raise PortError(f'strconv.Atoi: parsing "{name}": invalid syntax')
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from netlab.api.names import int64
 from netlab.api.release import KUBERNETES_MINOR
 from netlab.kubelet.probes.dialing import join_host_port
 
@@ -146,14 +147,13 @@ def _read_varint(body: bytes, at: int) -> tuple[int, int]:
 
 def rpc_status(headers: Mapping[str, str]) -> RpcStatus:
     """Return how the call ended, from the answer's headers and trailers together."""
-    code = headers.get("grpc-status", "")
-    if code.isascii() and code.isdecimal():
-        number = int(code)
+    number = int64(headers.get("grpc-status", ""))
+    if number is not None:
         known = CODES[number] if number < len(CODES) else f"Code({number})"
         return RpcStatus(known, unquote(headers.get("grpc-message", "")))
     status = headers.get(":status", "")
     if status and status != "200":
-        known = HTTP_CODES.get(int(status) if status.isdecimal() else 0, "Unknown")
+        known = HTTP_CODES.get(int64(status) or 0, "Unknown")
         return RpcStatus(known, f"unexpected HTTP status code received from server: {status}")
     return RpcStatus("Internal", "server closed the stream without sending trailers")
 

@@ -85,3 +85,22 @@ def test_generated_names():
     assert len(name) == 9
     assert set(name[4:]) <= set(ALPHABET)
     assert len(generate_name("x" * 100, random.Random(1))) == 63
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0", 0),
+        ("007", 7),
+        ("0" * 5000 + "7", 7),
+        (str((1 << 63) - 1), (1 << 63) - 1),
+        (str(1 << 63), None),
+        ("9" * 5000, None),
+        ("", None),
+        ("-1", None),
+        ("1_0", None),
+        ("٣", None),
+    ],
+)
+def test_numbers(text, number):
+    assert names.int64(text) == number

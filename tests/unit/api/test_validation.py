@@ -338,6 +338,13 @@ ROWS = [
         'spec.externalIPs[0]: Invalid value: "127.0.0.1": '
         "may not be in the loopback range (127.0.0.0/8, ::1/128)",
     ),
+    (
+        SERVICE,
+        "spec.externalIPs",
+        ["::ffff:127.0.0.1"],
+        'spec.externalIPs[0]: Invalid value: "::ffff:127.0.0.1": '
+        "may not be in the loopback range (127.0.0.0/8, ::1/128)",
+    ),
     # workloads
     (REPLICA_SET, "spec.replicas", -1, f"spec.replicas: Invalid value: -1: {NOT_NEGATIVE}"),
     (

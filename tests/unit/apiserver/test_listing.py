@@ -138,6 +138,7 @@ async def test_an_exact_version(lab: Any):
         ({"label_selector": "a=="}, 0, ""),
         ({"label_selector": "a in b"}, 400, ""),
         ({"field_selector": "spec.x=1"}, 400, '"spec.x" is not a known field selector'),
+        ({"resource_version": "9" * 5000}, 400, "invalid syntax"),
         ({"resource_version": "abc"}, 400, 'resourceVersion: Invalid value: "abc"'),
         ({"resource_version": "99"}, 504, "Too large resource version: 99, current: 2"),
         ({"resource_version_match": "Exact"}, 422, "is forbidden unless resourceVersion"),

@@ -6,6 +6,7 @@ from netlab.api.rbac import PolicyRule
 from netlab.apiserver.auth.authz import Access, forbidden
 from netlab.apiserver.auth.rules import (
     EVERYTHING,
+    MOST_MISSING,
     allows,
     compacted,
     describe,
@@ -92,6 +93,20 @@ COVERS = {
         [rule("get", urls="/api/v1 /x")],
         ['{NonResourceURLs:["/x"], Verbs:["get"]}'],
     ),
+    "all names by an empty one": (
+        [PolicyRule(verbs=("get",), api_groups=("",), resources=("pods",), resource_names=("",))],
+        [rule("get", "core", "pods")],
+        ['{APIGroups:[""], Resources:["pods"], Verbs:["get"]}'],
+    ),
+    "some of a block": (
+        [rule("get list", "core", "pods secrets"), rule("*", "apps", "secrets")],
+        [rule("get delete list", "core apps", "pods secrets")],
+        [
+            '{APIGroups:["apps"], Resources:["pods"], Verbs:["get" "delete" "list"]}',
+            '{APIGroups:[""], Resources:["pods"], Verbs:["delete"]}',
+            '{APIGroups:[""], Resources:["secrets"], Verbs:["delete"]}',
+        ],
+    ),
     "a subresource": ([rule("get", "*", "*/scale")], [rule("get", "apps", "x/scale")], []),
 }
 
@@ -99,6 +114,19 @@ COVERS = {
 @pytest.mark.parametrize(("owned", "wanted", "missing"), COVERS.values(), ids=COVERS)
 def test_what_rules_cover(owned, wanted, missing):
     assert [describe(each) for each in compacted(uncovered(owned, wanted))] == missing
+
+
+@pytest.mark.parametrize(
+    "owned", [[], [*EVERYTHING], [rule("v0", "g0", "r0"), rule("v1", "*", "*")]]
+)
+def test_a_rule_that_stands_for_a_billion_things(owned):
+    wanted = PolicyRule(
+        verbs=tuple(f"v{i}" for i in range(1000)),
+        api_groups=tuple(f"g{i}" for i in range(1000)),
+        resources=tuple(f"r{i}" for i in range(1000)),
+    )
+    missing = uncovered(owned, [wanted, wanted])
+    assert len(missing) == (0 if owned == [*EVERYTHING] else MOST_MISSING)
 
 
 MESSAGES = {

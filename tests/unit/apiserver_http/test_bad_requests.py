@@ -297,6 +297,7 @@ PATHS = (
 QUERIES = (
     "limit=-500", "limit=-1", "limit=x", "continue=x", "continue=e30", "continue=eyJydiI6MX0",
     "resourceVersion=-1", "resourceVersion=x", "resourceVersionMatch=x", "timeoutSeconds=-5",
+    "resourceVersion=" + "9" * 5000,
     "timeoutSeconds=99999999999999999999", "labelSelector=a%3Db,%21c,x+in+(", "labelSelector==",
     "fieldSelector=metadata.name%3D%5C", "fieldSelector=x", "watch=1&timeoutSeconds=-1",
     "dryRun=All", "dryRun=x", "fieldValidation=x", "gracePeriodSeconds=-99999999999",

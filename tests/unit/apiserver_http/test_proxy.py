@@ -11,12 +11,13 @@ from aiohttp import web
 from netlab.api.kinds import ENDPOINT_SLICE, NODE, POD, SERVICE, builtin_catalog
 from netlab.apiserver.http.paths import parse_target
 from netlab.apiserver.streams.location import (
+    Candidate,
     Location,
     ProxyName,
     node_location,
     parse_name,
     pod_location,
-    service_location,
+    service_candidates,
 )
 from netlab.apiserver.streams.rewriting import Rewriter, rewrite_html
 from netlab.errors import ApiError
@@ -83,6 +84,9 @@ def test_pods(name, obj, port, tls):
 BAD_PODS = {
     "no address yet": (ProxyName("", "p", ""), pod(""), "address not allowed"),
     "loopback": (ProxyName("", "p", ""), pod("127.0.0.1"), "address not allowed"),
+    "loopback as IPv6": (ProxyName("", "p", ""), pod("::ffff:127.0.0.1"), "address not allowed"),
+    "link-local as IPv6": (ProxyName("", "p", ""), pod("::ffff:a9fe:a9fe"), "address not allowed"),
+    "any as IPv6": (ProxyName("", "p", ""), pod("::ffff:0.0.0.0"), "address not allowed"),
     "named port": (ProxyName("", "p", "http"), pod(), "invalid port"),
     "port too large": (ProxyName("", "p", "70000"), pod(), "invalid port"),
 }
@@ -94,14 +98,23 @@ def test_bad_pods(name, obj, message):
         pod_location(name, obj)
 
 
-SERVICE_OBJECT = {"spec": {"ports": [{"name": "http", "port": 80}, {"name": "other", "port": 81}]}}
+SERVICE_OBJECT = {
+    "metadata": {"name": "web", "namespace": "default"},
+    "spec": {"ports": [{"name": "http", "port": 80}, {"name": "other", "port": 81}]},
+}
+POD_REF = {"kind": "Pod", "namespace": "default", "name": "p"}
 
 
-def endpoint_slice(*endpoints, name="http"):
+def endpoint_slice(*endpoints, name="http", ref=POD_REF):
     return {
         "ports": [{"name": name, "port": 8080, "protocol": "TCP"}],
         "endpoints": [
-            {"addresses": [address], "conditions": {"ready": ready}, "nodeName": "n0"}
+            {
+                "addresses": [address],
+                "conditions": {"ready": ready},
+                "nodeName": "n0",
+                "targetRef": ref,
+            }
             for address, ready in endpoints
         ],
     }
@@ -120,6 +133,17 @@ SERVICES = {
     "another port": (
         "81", [endpoint_slice(("10.0.0.1", True))], 'no endpoints available for service "web"',
     ),
+    "of no pod": (
+        "80", [endpoint_slice(("10.0.0.1", True), ref={})],
+        'no endpoints available for service "web"',
+    ),
+    "of another namespace's pod": (
+        "80", [endpoint_slice(("10.0.0.1", True), ref={**POD_REF, "namespace": "x"})],
+        'no endpoints available for service "web"',
+    ),
+    "a number of many digits": (
+        "9" * 5000, [], f'no service port {"9" * 5000} found for service "web"',
+    ),
     "no such port": ("99", [], 'no service port 99 found for service "web"'),
 }  # fmt: skip
 
@@ -128,7 +152,8 @@ SERVICES = {
 def test_services(port, slices, expected):
     def locate():
         name = ProxyName("", "web", port)
-        return service_location(name, SERVICE_OBJECT, slices, random.Random(1))
+        (found,) = service_candidates(name, SERVICE_OBJECT, slices, random.Random(1))
+        return found.location
 
     if expected.startswith("no "):
         with pytest.raises(ApiError) as raised:
@@ -136,6 +161,31 @@ def test_services(port, slices, expected):
         assert (raised.value.code, raised.value.message) == (503, expected)
     else:
         assert locate().host == expected
+
+
+WHOSE = {
+    "its pod": ({"podIP": "10.0.0.1"}, "10.0.0.1", True),
+    "second address": (
+        {"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]}, "fd00::1", True,
+    ),
+    "another": ({"podIP": "10.0.0.1"}, "10.0.0.2", False),
+    "none yet": ({}, "10.0.0.1", False),
+    "a pod that says it is the loopback": ({"podIP": "::ffff:7f00:1"}, "::ffff:7f00:1", False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "address", "expected"), WHOSE.values(), ids=WHOSE)
+def test_an_endpoint_is_its_pods(status, address, expected):
+    candidate = Candidate(Location(address, 80, tls=False), "p")
+    assert candidate.is_of({"status": status}) is expected
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "::1", "localhost"])
+def test_a_node_that_says_it_is_the_loopback(address):
+    addresses = [{"type": "InternalIP", "address": address}]
+    node = {"metadata": {"name": "n0"}, "status": {"addresses": addresses}}
+    with pytest.raises(ApiError, match="address not allowed"):
+        node_location(ProxyName("", "n0", "9100"), node)
 
 
 def test_nodes():
@@ -342,9 +392,16 @@ async def test_a_service_without_and_with_endpoints(lab, http, backend):
         "metadata": {"name": "web-1", "labels": {"kubernetes.io/service-name": "web"}},
         "addressType": "IPv4",
         "ports": [{"name": "", "port": backend, "protocol": "TCP"}],
-        "endpoints": [{"addresses": ["10.244.0.5"], "conditions": {"ready": True}}],
+        "endpoints": [
+            {"addresses": ["10.244.0.5"], "conditions": {"ready": True}, "targetRef": POD_REF}
+        ],
     }
     await lab.local.create(ENDPOINT_SLICE, "default", sliced)
+    response = await http.get(f"{BASE}/services/web:80/proxy/x")
+    assert (await response.json())["message"] == 'no endpoints available for service "web"'
+    pod_object = await lab.make_pod("p")
+    pod_object["status"] = {"podIP": "10.244.0.5"}
+    await lab.local.update(POD, "default", pod_object, subresource="status")
     response = await http.get(f"{BASE}/services/web:80/proxy/x")
     assert (await response.json())["path"] == "/x"
 

@@ -334,6 +334,114 @@ async def test_a_node_writes_what_is_its_own(nodes):
     assert (await refused(own.create(LEASE, "default", lease)))[0] == 403
 
 
+def reading(**volume):
+    return {"volumes": [{"name": "v", **volume}]}
+
+
+def projecting(**source):
+    return reading(projected={"sources": [source]})
+
+
+def env_from(**source):
+    return {"containers": [{"name": "c", "image": "i", "envFrom": [source]}]}
+
+
+REFERRED = {
+    "account": ({"serviceAccountName": "default"}, "a service account"),
+    "old name": ({"serviceAccount": "default"}, "a service account"),
+    "volume": (reading(secret={"secretName": "t"}), "secrets"),
+    "projection": (projecting(secret={"name": "t"}), "secrets"),
+    "pull secret": ({"imagePullSecrets": [{"name": "t"}]}, "secrets"),
+    "environment": (env_from(secretRef={"name": "t"}), "secrets"),
+    "configmap": (env_from(configMapRef={"name": "t"}), "configmaps"),
+    "claim": (reading(persistentVolumeClaim={"claimName": "t"}), "persistentvolumeclaims"),
+}
+
+
+@pytest.mark.parametrize(("spec", "referred"), REFERRED.values(), ids=REFERRED)
+async def test_a_mirror_pod_refers_to_nothing(nodes, spec, referred):
+    lab, own, _ = nodes
+    await lab.local.delete(POD, "default", "p", grace_period_s=0)
+    node = await lab.local.get(NODE, None, "node0")
+    code, message = await refused(own.create(POD, "default", mirror_pod(node, **spec)))
+    assert (code, message) == (
+        403,
+        f'pods "m" is forbidden: node "node0" can not create pods that reference {referred}',
+    )
+    assert (await refused(own.get(SECRET, "default", "t")))[0] == 403
+
+
+def mirror_pod(node, **spec):
+    meta = node["metadata"]
+    owner = {"apiVersion": "v1", "kind": "Node", "name": meta["name"], "uid": meta["uid"]}
+    return {
+        "metadata": {
+            "name": "m",
+            "annotations": {"kubernetes.io/config.mirror": "x"},
+            "ownerReferences": [{**owner, "controller": True}],
+        },
+        "spec": {"nodeName": "node0", "containers": [{"name": "c", "image": "i"}], **spec},
+    }
+
+
+OWNERS = {
+    "none": ([], "with an owner reference set to itself"),
+    "another": ([{"kind": "Pod"}], "with an owner reference set to itself"),
+    "no controller": ([{"controller": False}], "with a controller owner reference set to itself"),
+    "blocking": ([{"blockOwnerDeletion": True}], "must not set blockOwnerDeletion"),
+    "two": ([{}, {"name": "x", "controller": False}], "with a single owner reference"),
+    "an earlier one": ([{"uid": "x"}], "UID mismatch: expected x got "),
+}
+
+
+@pytest.mark.parametrize(("changes", "said"), OWNERS.values(), ids=OWNERS)
+async def test_a_mirror_pod_is_its_nodes(nodes, changes, said):
+    lab, own, _ = nodes
+    pod = mirror_pod(await lab.local.get(NODE, None, "node0"))
+    (owner,) = pod["metadata"]["ownerReferences"]
+    pod["metadata"]["ownerReferences"] = [{**owner, **change} for change in changes]
+    code, message = await refused(own.create(POD, "default", pod))
+    assert (code, said in message) == (403, True)
+
+
+async def test_a_node_creates_its_mirror_pod_and_stays(nodes):
+    lab, own, _ = nodes
+    node = await lab.local.get(NODE, None, "node0")
+    made = await own.create(POD, "default", mirror_pod(node))
+    assert made["spec"].get("serviceAccountName") is None
+    gone = {"apiVersion": "v1", "kind": "Node", "name": "gone", "uid": "gone"}
+    change = {"metadata": {"ownerReferences": [gone]}}
+    code, message = await refused(own.patch(NODE, None, "node0", change))
+    assert (code, message) == (
+        403,
+        'nodes "node0" is forbidden: node "node0" is not allowed to modify ownerReferences',
+    )
+
+
+INTO_PODS = {
+    "exec": "exec?command=id&stdout=1",
+    "attach": "attach?stdout=1",
+    "port-forward": "portforward?ports=80",
+}
+
+
+@pytest.mark.parametrize("path", INTO_PODS.values(), ids=INTO_PODS)
+async def test_reading_a_pod_runs_nothing_in_it(lab, http, path):
+    await lab.make_pod("p")
+    part = f"pods/{path.partition('?')[0]}"
+    rules = [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods", part]}]
+    await lab.local.create(ROLE, "default", role("r", rules))
+    await lab.local.create(ROLE_BINDING, "default", binding("b", "r", user("eve")))
+    url = f"/api/v1/namespaces/default/pods/p/{path}"
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    response = await http.get(url, headers={**AS_EVE, **upgrade})
+    said = (await response.json())["message"]
+    assert (response.status, f'cannot create resource "{part}"' in said) == (403, True)
+    change = {"rules": [{**rules[0], "verbs": ["get", "create"]}]}
+    await lab.local.patch(ROLE, "default", "r", change)
+    assert (await http.get(url, headers={**AS_EVE})).status == 400  # no upgrade: it got so far
+
+
 async def test_a_node_gets_tokens_for_its_pods_only(nodes):
     lab, own, other = nodes
     uid = (await lab.local.get(POD, "default", "p"))["metadata"]["uid"]

@@ -163,6 +163,29 @@ async def test_a_token_for_another_audience_is_not_for_us(world):
     assert await world.tokens.check(token) is None
 
 
+AUDIENCES = {
+    "the server's": ([], [], ()),
+    "the server's, asked for": ([], [ISSUER, "x"], (ISSUER,)),
+    "another's": (["vault", "web"], ["web"], ("web",)),
+    "one of several": (["vault", "web"], ["x", "web", "vault"], ("vault", "web")),
+    "the server's for another": ([], ["vault"], None),
+    "another's for the server": (["vault"], [], None),
+    "another's for a third": (["vault"], ["web"], None),
+}
+
+
+@pytest.mark.parametrize(("given", "asked", "told"), AUDIENCES.values(), ids=AUDIENCES)
+async def test_a_review_is_about_audiences(world, given, asked, told):
+    token = (await world.request(audiences=given))["status"]["token"]
+    found = await Authenticator(world.tokens, world.clock).review(token, asked)
+    if told is None:
+        assert found is None
+        return
+    user, audiences = found
+    assert user.name == "system:serviceaccount:shop:web"
+    assert set(audiences) == set(told or (ISSUER,))
+
+
 class TestAuthenticator:
     async def test_nothing_shown_is_anonymous(self, world):
         authenticator = Authenticator(world.tokens, world.clock)
@@ -178,6 +201,10 @@ class TestAuthenticator:
         user = UserInfo("me")
         authenticator = Authenticator(world.tokens, world.clock, static_tokens={"secret": user})
         assert await authenticator.authenticate(None, "Bearer secret") is user
+        assert await authenticator.review("secret", ()) == (user, ())
+        assert await authenticator.review("secret", ("vault",)) is None
+        with pytest.raises(ApiError, match="Unauthorized"):
+            await authenticator.authenticate(None, "Bearer no UTF-8 \udcff")
 
     async def test_a_good_token_is_remembered_for_ten_seconds(self, world):
         token = (await world.request())["status"]["token"]

@@ -9,7 +9,7 @@ import pytest
 from netlab.api.apps import Deployment, ReplicaSet
 from netlab.api.pods import PodTemplateSpec
 from netlab.controllers.deployment_template import template_hash
-from netlab.controllers.rollout import bounds, new_set_size, resize, shrink_old_sets
+from netlab.controllers.rollout import MOST_PODS, bounds, new_set_size, resize, shrink_old_sets
 
 
 def deployment(replicas: int, surge: int | str = "25%", missing: int | str = "25%") -> Deployment:
@@ -39,6 +39,8 @@ def sized(name: str, size: int, available: int = 0, maximum: int = 0) -> Replica
         pytest.param(10, 0, 0, (0, 1), id="both zero would stand still"),
         pytest.param(2, 0, 5, (0, 2), id="not more than there are"),
         pytest.param(0, "25%", "25%", (0, 0), id="nothing wanted"),
+        pytest.param(4, "9" * 400 + "%", 0, (MOST_PODS, 0), id="more than numbers say"),
+        pytest.param(4, "9" * 18 + "%", 0, (MOST_PODS, 0), id="more than there are"),
     ],
 )
 def test_bounds(replicas: int, surge: Any, missing: Any, expected: tuple[int, int]) -> None:
