@@ -17,5 +17,4 @@ def check_image_name(text: str, lead: str) -> None:
     try:
         parse_reference(text)
     except ImageError as error:
-        cause = str(error).rpartition(": ")[2]
-        raise UsageError(f'{lead} image name "{text}": {cause}') from error
+        raise UsageError(f'{lead} image name "{text}": invalid reference format') from error

@@ -70,11 +70,9 @@ def parse_reference(text: str) -> ImageReference:
         and len(domain) + 1 + len(path) <= _NAME_LENGTH_MAX
     )
     if not valid:
-        cause = (
-            "repository name must be lowercase"
-            if _PATH.fullmatch(path.lower()) and path != path.lower()
-            else "invalid reference format"
-        )
+        cause = "invalid reference format"
+        if path != path.lower():
+            cause += f": repository name ({path}) must be lowercase"
         raise ImageError(
             f'Failed to apply default image tag "{text}": couldn\'t parse image name "{text}": '
             f"{cause}",

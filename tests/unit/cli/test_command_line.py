@@ -143,7 +143,7 @@ def test_get_imports_nothing_heavy():
         ),
         (
             ("run", "a", "--image=Web"),
-            'error: Invalid image name "Web": repository name must be lowercase\n',
+            'error: Invalid image name "Web": invalid reference format\n',
         ),
     ],
 )

@@ -566,7 +566,7 @@ async def test_an_image_name_that_is_none(world, policy):
     container = {"name": "main", "image": "Busybox", "imagePullPolicy": policy}
     message = (
         'Failed to apply default image tag "Busybox": couldn\'t parse image name "Busybox": '
-        "repository name must be lowercase"
+        "invalid reference format: repository name (library/Busybox) must be lowercase"
     )
     async with world.running():
         await world.add_pod(containers=[container])

@@ -36,6 +36,24 @@ def test_invalid_names(text):
 
 
 @pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("Nginx:1", ": repository name (library/Nginx) must be lowercase"),
+        ("quay.io/Me/App", ": repository name (Me/App) must be lowercase"),
+        ("NOT AN IMAGE!", ": repository name (library/NOT AN IMAGE!) must be lowercase"),
+        ("a b", ""),
+    ],
+)
+def test_capitals_are_told_apart_from_other_faults(text, cause):
+    with pytest.raises(ImageError) as refused:
+        parse_reference(text)
+    assert str(refused.value) == (
+        f'Failed to apply default image tag "{text}": couldn\'t parse image name "{text}": '
+        f"invalid reference format{cause}"
+    )
+
+
+@pytest.mark.parametrize(
     ("text", "familiar"),
     [("busybox:1", "busybox"), ("vfarcic/x", "vfarcic/x"), ("quay.io/a", "quay.io/a")],
 )
