@@ -12,7 +12,7 @@ from netlab.cli.names import current_name_option
 from netlab.lab.current import current_lab
 from netlab.lab.health import LabHealth, NodeState, look_at
 from netlab.lab.labs import all_labs, load_config, no_such_lab
-from netlab.lab.start import name_flag
+from netlab.lab.start import agent_command, name_flag
 
 
 @click.command("status", short_help="Tell how a lab is.")
@@ -98,14 +98,18 @@ def _print(health: LabHealth) -> None:
         mark = "\u2713" if part.healthy else "\u2717"
         click.echo(f"  {mark} {part.name}  {part.message}".rstrip())
     if health.problems:
-        click.echo(_advice(health))
+        click.echo(advice_on(health))
 
 
-def _advice(health: LabHealth) -> str:
+def advice_on(health: LabHealth) -> str:
     """Return what to do about a lab that is not well."""
     if health.stopped:
         return "Nothing else was looked at."
     flag = name_flag(health.config)
+    if health.config.no_node and any(not node.ready for node in health.nodes):
+        return (
+            f"This lab's daemon runs no node; if nothing else does: {agent_command(health.config)}"
+        )
     return (
         f"{len(health.problems)} thing{'s' * (len(health.problems) > 1)} wrong. Its log is "
         f"{health.config.run_dir / 'daemon.log'}; 'netlab down{flag}' and "

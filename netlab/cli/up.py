@@ -9,7 +9,7 @@ import click
 
 from netlab.config import DEFAULT_NAME
 from netlab.lab.settings import wanted_config
-from netlab.lab.start import StartEvent, name_flag, start_lab
+from netlab.lab.start import StartEvent, agent_command, name_flag, start_lab
 from netlab.lab.units import need_systemd, start_at_boot
 
 
@@ -92,8 +92,7 @@ def up(
     if config.sandbox and not config.internet:
         say("The sandbox has no way out: nothing outside of it answers (--internet makes one).")
     if config.no_node:
-        folder = config.state_dir / "pki" / "nodes" / config.node_name
-        say(f"Start the node: netlab agent{name_flag(config)} --kubeconfig {folder}/kubeconfig")
+        say(f"Start the node: {agent_command(config)}")
     if config.sandbox:
         say(f"A shell on the node: netlab shell{name_flag(config)}")
 

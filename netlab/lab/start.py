@@ -139,6 +139,12 @@ def name_flag(config: LabConfig) -> str:
     return "" if config.name == DEFAULT_NAME else f" --name {config.name}"
 
 
+def agent_command(config: LabConfig) -> str:
+    """Return the command that runs the node of a lab whose daemon does not."""
+    folder = config.state_dir / "pki" / "nodes" / config.node_name
+    return f"netlab agent{name_flag(config)} --kubeconfig {folder}/kubeconfig"
+
+
 def _existing_config(wanted: LabConfig, *, port_chosen: bool) -> LabConfig | None:
     """Return the config of a lab of that name that exists, if it agrees with what is wanted."""
     if config_path(wanted.name).exists():
