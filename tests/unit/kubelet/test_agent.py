@@ -713,25 +713,18 @@ async def test_two_who_disagree_do_not_keep_the_api_server_busy(world):
 
 
 async def test_a_finalizer_holds_the_object_but_not_the_processes(world):
-    held = [True]
-    real_delete = world.api.delete
-
-    async def delete(kind, namespace, name, **options):
-        if held[0] and options.get("grace_period_s") == 0:
-            world.api.writes.append(("held", kind.plural, name))
-            return {}
-        return await real_delete(kind, namespace, name, **options)
-
     async with world.running():
         await world.add_pod()
-        world.api.delete = delete
+        held = {"metadata": {"finalizers": ["example.com/hold"]}}
+        await world.api.patch(POD, "default", "web", held)
+        asked: list[Any] = []
+        world.api.refuse = lambda verb, *_: asked.append(verb) if verb == "delete" else None
         await world.delete(grace=5)
         await world.pass_time(60)
         assert world.exists()
         assert world.nothing_left()
-        assert world.api.writes.count(("held", "pods", "web")) == 1
-        held[0] = False
-        await world.delete(grace=0)
+        assert asked == ["delete", "delete"]  # ours, and the agent's one
+        await world.api.patch(POD, "default", "web", {"metadata": {"finalizers": None}})
         assert not world.exists()
 
 

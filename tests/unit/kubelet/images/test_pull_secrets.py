@@ -6,8 +6,8 @@ import json
 import pytest
 
 from netlab.api.core import Secret
+from netlab.api.kinds import SECRET
 from netlab.api.pods import Pod
-from netlab.errors import ApiError
 from netlab.kubelet.images.pull_secrets import (
     fitting_credentials,
     key_fits,
@@ -24,7 +24,7 @@ def secret(auths, *, kind="kubernetes.io/dockerconfigjson", name="s"):
     content = {"auths": auths} if kind.endswith("json") else auths
     key = ".dockerconfigjson" if kind.endswith("json") else ".dockercfg"
     data = base64.b64encode(json.dumps(content).encode()).decode()
-    return {"metadata": {"name": name, "namespace": "d"}, "type": kind, "data": {key: data}}
+    return {"metadata": {"name": name, "namespace": "shop"}, "type": kind, "data": {key: data}}
 
 
 def packed(login):
@@ -122,32 +122,19 @@ def test_what_secrets_hold(obj, logins):
     assert secret_logins(Secret.parse({"metadata": {"name": "s"}, **obj})) == logins
 
 
-class Secrets:
-    """A client that has these secrets."""
-
-    def __init__(self, *secrets):
-        self.secrets = {each["metadata"]["name"]: each for each in secrets}
-
-    async def get(self, kind, namespace, name):
-        if namespace != "d" or name not in self.secrets:
-            raise ApiError(404, "NotFound", f'secrets "{name}" not found')
-        return self.secrets[name]
-
-
-async def test_a_pods_secrets_and_which_are_missing():
+async def test_a_pods_secrets_and_which_are_missing(world):
     pod = Pod.parse(
         {
-            "metadata": {"name": "p", "namespace": "d"},
+            "metadata": {"name": "p", "namespace": "shop"},
             "spec": {
                 "containers": [{"name": "c", "image": "reg.io/a"}],
                 "imagePullSecrets": [{"name": "one"}, {"name": "gone"}, {"name": "two"}, {}],
             },
         }
     )
-    client = Secrets(
-        secret({"reg.io": packed(ANA)}, name="one"), secret({"reg.io": packed(BEN)}, name="two")
-    )
-    found = await pull_credentials(client, pod, "reg.io/a")
+    for name, login in (("one", ANA), ("two", BEN)):
+        await world.api.create(SECRET, "shop", secret({"reg.io": packed(login)}, name=name))
+    found = await pull_credentials(world.api, pod, "reg.io/a")
     assert (found.credentials, found.missing) == ((ANA, BEN), ("gone",))
     assert found.warning == (
         "Unable to retrieve some image pull secrets (gone); attempting to pull the image may not "
