@@ -1,4 +1,4 @@
-"""The whole agent against fakes: what a pod lives through, and what is left of it."""
+"""The whole agent on the real registry: what a pod lives through, and what is left of it."""
 
 from __future__ import annotations
 

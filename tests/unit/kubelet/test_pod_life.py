@@ -1,4 +1,4 @@
-"""Pods with more than one ordinary container: what they live through, against fakes."""
+"""Pods with more than one ordinary container: what they live through."""
 
 from __future__ import annotations
 
