@@ -31,6 +31,12 @@ The API server stores none, but an older version of it may have: whoever goes th
 passes over such a one, so that it costs itself and nothing else."""
 
 
+def _name_in(obj: object) -> Any:
+    """The name of an object; None for what has none, or is no object where one belongs."""
+    meta = obj.get("metadata") if isinstance(obj, Mapping) else None
+    return meta.get("name") if isinstance(meta, Mapping) else None
+
+
 class View(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A typed reading of a part of an API object; unknown fields are skipped.
 
@@ -51,8 +57,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defau
         try:
             return msgspec.convert(obj, cls)
         except msgspec.ValidationError as error:
-            meta = obj.get("metadata")
-            name = meta.get("name") if isinstance(meta, dict) else None
+            name = _name_in(obj)
             shown = f"{cls.__name__} {name}" if name else cls.__name__
             raise UnreadableError(f"{shown} cannot be read: {error}") from error
 

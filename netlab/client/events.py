@@ -117,6 +117,9 @@ class EventRecorder:
         except (NetlabError, OSError) as error:
             # an event of an object in a namespace that is going away is not wanted any more
             log.debug("event %s: %s", happened.occurrence.reason, error)
+        except Exception:
+            # one event is worth less than the lab, whose components end together
+            log.exception("event %s", happened.occurrence.reason)
 
     async def _write(self, happened: _Happened, verdict: Verdict) -> None:
         if verdict.known is not None:

@@ -19,8 +19,9 @@ from typing import Any
 import msgspec
 
 from netlab.api.kind import Kind
-from netlab.api.view import Object
+from netlab.api.view import UNREADABLE, Object
 from netlab.apiserver.requests import DeleteOptions
+from netlab.errors import UnreadableError
 from netlab.timestamps import rfc3339
 
 ORPHAN_FINALIZER = "orphan"
@@ -44,7 +45,18 @@ class Deletion:
 
 
 def plan_deletion(kind: Kind[Any], obj: Object, options: DeleteOptions, now: datetime) -> Deletion:
-    """Return what deleting ``obj`` does; ``obj`` itself is not changed."""
+    """Return what deleting ``obj`` does; ``obj`` itself is not changed.
+
+    What cannot be read goes at once: nobody could do the work that it would wait for.
+    """
+    try:
+        kind.view.parse(obj)
+        return _plan(kind, obj, options, now)
+    except (UnreadableError, *UNREADABLE):
+        return Deletion(Verdict.REMOVE, obj)
+
+
+def _plan(kind: Kind[Any], obj: Object, options: DeleteOptions, now: datetime) -> Deletion:
     new: Object = msgspec.json.decode(msgspec.json.encode(obj))  # faster than copy.deepcopy
     metadata = new["metadata"]
     if kind.grace_s is not None and metadata.get("deletionTimestamp"):

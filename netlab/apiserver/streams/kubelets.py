@@ -23,6 +23,7 @@ from multidict import CIMultiDict
 
 from netlab.api.kinds import NODE
 from netlab.api.streams import ByteStream, LogOptions
+from netlab.api.view import UNREADABLE
 from netlab.apiserver.http.exchange import Answer, Exchange
 from netlab.apiserver.registry import Registry
 from netlab.apiserver.streams import backend
@@ -168,16 +169,20 @@ def kubelet_location(name: str, node: Mapping[str, Any]) -> Location:
 
     Raises: ApiError InternalError when the Node tells no address.
     """
-    status = node.get("status") or {}
-    addresses = status.get("addresses") or []
-    by_type = {each.get("type"): str(each.get("address")) for each in addresses}
+    try:
+        status = node.get("status") or {}
+        addresses = status.get("addresses") or []
+        by_type = {each.get("type"): str(each.get("address")) for each in addresses}
+        endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
+        port = int(endpoint.get("Port") or KUBELET_PORT)
+    except UNREADABLE as error:
+        raise ApiError(500, "InternalError", f"node {name} cannot be read: {error}") from error
     address = by_type.get("InternalIP") or by_type.get("ExternalIP")
     if not address:
         known = ", ".join(sorted(str(kind) for kind in by_type))
         message = f"no preferred addresses found; known addresses: [{known}]"
         raise ApiError(500, "InternalError", message)
-    endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
-    return Location(address, int(endpoint.get("Port") or KUBELET_PORT), tls=True, node=name)
+    return Location(address, port, tls=True, node=name)
 
 
 def _path(*parts: str, query: str = "") -> str:

@@ -8,11 +8,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import pytest
 
-from netlab.api.kinds import CONFIG_MAP, PERSISTENT_VOLUME_CLAIM, POD, RESOURCE_QUOTA, SERVICE
+from netlab.api.kinds import (
+    CONFIG_MAP,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    RESOURCE_QUOTA,
+    SERVICE,
+    builtin_catalog,
+)
 from netlab.apiserver.http.negotiation import Output
 from netlab.apiserver.http.rendering import Form, render_list
-from netlab.apiserver.requests import ListOptions, WatchOptions
+from netlab.apiserver.requests import DeleteOptions, ListOptions, WatchOptions
 from netlab.store.records import Key
 
 TABLE = Form(Output(shape="Table", version="v1"), datetime(2026, 1, 1, tzinfo=UTC))
@@ -20,13 +28,15 @@ TABLE = Form(Output(shape="Table", version="v1"), datetime(2026, 1, 1, tzinfo=UT
 
 async def put_unread(lab: Any, kind: Any, name: str, **parts: Any) -> None:
     obj = {"kind": kind.kind, "apiVersion": kind.api_version}
-    obj["metadata"] = {"name": name, "namespace": "default", "uid": name, **parts.pop("meta", {})}
+    parts = dict(parts)
+    where = {"namespace": "default"} if kind.namespaced else {}
+    obj["metadata"] = {"name": name, **where, "uid": name, **parts.pop("meta", {})}
 
     def stamped(revision: int) -> bytes:
         obj["metadata"]["resourceVersion"] = str(revision)
         return msgspec.json.encode({**obj, **parts})
 
-    key = Key(kind.group_resource, "default", name)
+    key = Key(kind.group_resource, "default" if kind.namespaced else "", name)
     _, done = lab.store.write(key, 0, stamped, uid=name, deleted=False)
     await done
 
@@ -54,6 +64,32 @@ async def test_tables_name_it(lab: Any):
     rows = msgspec.json.decode(render_list(POD, listed, TABLE))["rows"]
     assert [row["cells"][0] for row in rows] == ["bad", "good"]
     assert set(rows[0]["cells"][1:]) == {"<unreadable>"}
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "spec": {"spec": 7},
+    "status": {"status": [1]},
+    "finalizers": {"meta": {"finalizers": {"a": 1}, "labels": ["x"], "ownerReferences": 7}},
+    "times": {"meta": {"creationTimestamp": "12026-01-01T00:00:00Z", "deletionTimestamp": "x"}},
+    "rest": {"rules": 7, "subjects": 7, "roleRef": 7, "data": 7, "subsets": 3, "endpoints": "x"},
+}
+
+
+@pytest.mark.parametrize("parts", ODD.values(), ids=ODD)
+@pytest.mark.parametrize(
+    "kind", builtin_catalog().stored(), ids=lambda kind: str(kind.group_resource)
+)
+async def test_it_can_be_deleted(lab: Any, kind: Any, parts: dict[str, Any]):
+    await put_unread(lab, kind, "bad", **parts)
+    options = DeleteOptions(propagation="Background", grace_period_s=0)
+    await lab.registry.delete(kind, "default" if kind.namespaced else None, "bad", options)
+    assert "bad" not in await lab.names(kind)
+
+
+async def test_a_quota_that_is_no_object_stops_no_write(lab: Any):
+    await put_unread(lab, RESOURCE_QUOTA, "bad", spec=7)
+    await lab.create(CONFIG_MAP, lab.config_map("good"))
+    assert "good" in await lab.names(CONFIG_MAP)
 
 
 async def test_quotas_and_addresses_do_without_it(lab: Any):

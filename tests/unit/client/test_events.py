@@ -133,3 +133,27 @@ async def test_a_flood_is_bounded(plane: ControlPlane) -> None:
     assert sum("(combined from similar events): " in event["message"] for event in events) == 1
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_fault_in_writing_one_costs_that_one(
+    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    create, failed = plane.client.create, False
+
+    async def failing(kind: Any, namespace: str | None, obj: Object) -> Object:
+        nonlocal failed
+        if kind is EVENT and not failed:
+            failed = True
+            raise AttributeError("a fault")
+        return await create(kind, namespace, obj)
+
+    monkeypatch.setattr(plane.client, "create", failing)
+    async with recording(plane) as recorder:
+        recorder.record(POD, about("web"), "Normal", "First", "lost")
+        recorder.record(POD, about("web"), "Normal", "Second", "kept")
+
+        async def told() -> list[str]:
+            return [each["reason"] for each in (await plane.client.list(EVENT, "default")).items]
+
+        await eventually(lambda: told())
+    assert "event First" in caplog.text
