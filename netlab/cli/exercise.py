@@ -109,6 +109,7 @@ def check(exercise_name: str, name: str | None, lang: str | None, client: str, w
 @exercise.command("hint")
 @click.argument("exercise_name", metavar="EXERCISE")
 @click.argument("number", type=click.IntRange(min=1), default=1)
+@click.option("--name", expose_value=False, help="Name of the lab; hints are the same for all.")
 @lang_option
 def hint(exercise_name: str, number: int, lang: str | None) -> None:
     """Print hint NUMBER: the first is vague, the last is plain."""
