@@ -115,7 +115,7 @@ class Correlator:
     """The memory of one recorder. Ask ``judge``, write, then tell ``wrote``."""
 
     _told: _Memory[Told] = field(default_factory=lambda: _Memory(EVENT_LIFE_S))
-    _similar: _Memory[frozenset[bytes]] = field(default_factory=lambda: _Memory(SIMILAR_WITHIN_S))
+    _similar: _Memory[tuple[bytes, ...]] = field(default_factory=lambda: _Memory(SIMILAR_WITHIN_S))
     _buckets: _Memory[_Bucket] = field(default_factory=lambda: _Memory(BURST / REFILL_PER_S))
 
     def judge(self, occurrence: Occurrence, now: datetime) -> Verdict | None:
@@ -138,11 +138,13 @@ class Correlator:
     def _combine(self, occurrence: Occurrence, now: datetime) -> tuple[bytes, str]:
         source, about, part, type_, reason, message = occurrence
         group = _hash(*source, *about, type_, reason)
-        seen = self._similar.get(group, now) or frozenset()
-        seen |= {_hash(message)}
+        seen = self._similar.get(group, now) or ()
+        this = _hash(message)
+        if this not in seen:
+            seen = (*seen, this)
         many = len(seen) >= SIMILAR_MESSAGES
         if many:
-            seen = frozenset(sorted(seen)[1:])  # one less, so that it never grows beyond the limit
+            seen = seen[1:]  # one less, so that it never grows beyond the limit
         self._similar.put(group, seen, now)
         if many:
             return group, COMBINED_PREFIX + message

@@ -75,9 +75,7 @@ class NodeFolders:
         for parent in (self.in_memory, self.on_disk):
             if parent.is_dir():
                 uids.update(entry.name for entry in parent.iterdir())
-        if (self.state_dir / "pods").is_dir():
-            logs = (self.state_dir / "pods").iterdir()
-            uids.update(entry.name.rpartition("_")[2] for entry in logs)
+        uids.update(_uid_of(logs) for logs in self._log_folders())
         return uids
 
     def remove_uid(self, uid: str) -> None:
@@ -87,8 +85,19 @@ class NodeFolders:
         """
         remove_volumes(self.in_memory / uid)
         remove_volumes(self.on_disk / uid)
-        for entry in (self.state_dir / "pods").glob(f"*_{uid}"):
-            shutil.rmtree(entry, ignore_errors=True)
+        # not a glob: Python keeps each pattern compiled, and every pod would be one
+        for logs in self._log_folders():
+            if _uid_of(logs) == uid:
+                shutil.rmtree(logs, ignore_errors=True)
+
+    def _log_folders(self) -> list[Path]:
+        parent = self.state_dir / "pods"
+        return list(parent.iterdir()) if parent.is_dir() else []
+
+
+def _uid_of(logs: Path) -> str:
+    """The uid at the end of the name of a pod's folder of logs."""
+    return logs.name.rpartition("_")[2]
 
 
 @dataclass(frozen=True, slots=True)

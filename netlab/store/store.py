@@ -12,8 +12,8 @@ refuses one, all that were queued after it are refused too, so nothing that rest
 write's future resolves after ``get`` shows it. A full disk refuses writes until there is space. A
 disk that fails while syncing ends all writing until a restart: what is on it is not certain then.
 
-**Group commit.** Writes queued in one turn of the event loop go into one batch of the log; batches
-appended while the disk syncs share the next sync.
+**Group commit.** Writes queued in one turn of the event loop go into few batches of the log, and
+batches appended while the disk syncs share the next sync.
 
 Memory: the JSON of each object as bytes, once; of kinds that are many and seldom read (``on_disk``:
 events) only the revision. Those, and older versions, are read from disk when somebody asks.
@@ -33,7 +33,7 @@ from typing import NamedTuple, TypeVar
 from netlab.api.field_errors import expired, too_old_resource_version
 from netlab.errors import StorageError
 from netlab.store.high_water import HighWater, keep_what_was_found
-from netlab.store.log import MAX_ROWS, Change, Log, Row, locked
+from netlab.store.log import Change, Log, Row, batch_length, locked
 from netlab.store.records import Event, Item, Key, Record
 from netlab.store.syncer import Synced, Syncer, SyncsBatches
 from netlab.store.watch import QUEUE_LENGTH, Watcher
@@ -93,7 +93,8 @@ class Store:
         self._reader = Log(path, second=True)
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="netlab-store-reader")
         self._queue_length = queue_length
-        self._state: dict[str, dict[str, dict[str, Record]]] = {}
+        # by kind, namespace and name; of what is on disk the revision only
+        self._state: dict[str, dict[str, dict[str, Record | int]]] = {}
         self._changed: dict[str, int] = {}
         # queued: not in the log yet; batches: in the log, not durable yet; pending: the newest
         # of either for each object
@@ -131,7 +132,8 @@ class Store:
 
     def get(self, key: Key) -> Record | None:
         """Return the committed object."""
-        return self._state.get(key.kind, {}).get(key.namespace, {}).get(key.name)
+        kept = self._state.get(key.kind, {}).get(key.namespace, {}).get(key.name)
+        return None if kept is None else self._record(kept)
 
     def latest(self, key: Key) -> Record | None:
         """Return the object as the queued writes will leave it: what a writer must decide on."""
@@ -156,7 +158,7 @@ class Store:
         for each in sorted(namespaces) if namespace is None else [namespace]:
             members = namespaces.get(each, {})
             for name in sorted(members):
-                yield Key(kind, each, name), members[name]
+                yield Key(kind, each, name), self._record(members[name])
 
     def last_change(self, kind: str) -> int:
         """Return a revision after which no object of the kind changed or went away."""
@@ -226,7 +228,7 @@ class Store:
     def _append(self) -> None:
         """Put what is queued into the log."""
         while self._queued:
-            batch = self._queued[:MAX_ROWS]
+            batch = self._queued[: batch_length(len(self._queued))]
             try:
                 if self._failure is not None:
                     raise self._failure
@@ -234,7 +236,7 @@ class Store:
             except StorageError as error:
                 self._refuse_queued(error)
                 return
-            del self._queued[:MAX_ROWS]
+            del self._queued[: len(batch)]
             self._batches.append(batch)
             self._syncer.request()
         self._compact()
@@ -310,8 +312,11 @@ class Store:
                 watcher.offer(event)
 
     def _place(self, key: Key, revision: int, json: bytes) -> None:
-        record = Record(revision, self._read_json if key.kind in self._on_disk else json)
-        self._state.setdefault(key.kind, {}).setdefault(key.namespace, {})[key.name] = record
+        kept = revision if key.kind in self._on_disk else Record(revision, json)
+        self._state.setdefault(key.kind, {}).setdefault(key.namespace, {})[key.name] = kept
+
+    def _record(self, kept: Record | int) -> Record:
+        return Record(kept, self._read_json) if isinstance(kept, int) else kept
 
     def _remove(self, key: Key) -> None:
         members = self._state[key.kind][key.namespace]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -313,3 +315,26 @@ def test_a_file_that_is_right_is_not_written(tmp_path):
     before = file.stat().st_mtime_ns
     write_in_place(file, b"127.0.0.1 web\n")
     assert file.stat().st_mtime_ns == before
+
+
+def test_only_the_folders_of_that_uid_are_removed(tmp_path: Path) -> None:
+    folders = NodeFolders(tmp_path / "run", tmp_path / "state", "pods-")
+    logs = tmp_path / "state" / "pods"
+    for name in ("shop_web_1-a", "shop_web-1_11-a", "shop_web_1-b"):
+        (logs / name / "main").mkdir(parents=True)
+    folders.remove_uid("*")
+    folders.remove_uid("1-a")
+    assert sorted(entry.name for entry in logs.iterdir()) == ["shop_web-1_11-a", "shop_web_1-b"]
+    assert folders.known_uids() == {"11-a", "1-b"}
+
+
+def test_removing_pods_leaves_no_compiled_patterns(tmp_path: Path) -> None:
+    folders = NodeFolders(tmp_path / "run", tmp_path / "state", "pods-")
+    (tmp_path / "state" / "pods").mkdir(parents=True)
+    folders.remove_uid("first")
+    gc.collect()
+    before = sum(isinstance(each, re.Pattern) for each in gc.get_objects())
+    for number in range(50):
+        folders.remove_uid(f"uid-{number}")
+    gc.collect()
+    assert sum(isinstance(each, re.Pattern) for each in gc.get_objects()) == before

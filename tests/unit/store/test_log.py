@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from netlab.errors import StorageError
-from netlab.store.log import MAX_ROWS, Log, Row, locked
+from netlab.store.log import MAX_ROWS, Log, Row, batch_length, locked
 
 
 def row(revision: int, name: str, *, previous: int | None = None, deleted: bool = False) -> Row:
@@ -37,6 +37,12 @@ def test_current_is_each_objects_newest_version(storage: Log):
 def test_the_largest_batch_fits_one_statement(storage: Log):
     storage.append([row(i, f"p{i}") for i in range(1, MAX_ROWS + 1)])
     assert len(current(storage)) == MAX_ROWS
+
+
+def test_batches_have_few_lengths():
+    lengths = {batch_length(waiting) for waiting in range(1, 10_000)}
+    assert lengths == {1, 2, 4, 8, 16, MAX_ROWS}
+    assert all(batch_length(waiting) <= waiting for waiting in range(1, 100))
 
 
 def test_a_batch_is_whole_or_absent(storage: Log):

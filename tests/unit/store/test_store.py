@@ -57,6 +57,19 @@ async def test_an_acknowledged_write_is_readable(store: Store):
     assert msgspec.json.decode(record.json) == {"rv": 1, "value": 1}
 
 
+async def test_writes_of_one_turn_are_all_kept_in_order(store: Store, monkeypatch):
+    lengths: list[int] = []
+    append = Log.append
+    monkeypatch.setattr(
+        Log, "append", lambda log, rows: (lengths.append(len(rows)), append(log, rows))
+    )
+    keys = [Key("pods", "shop", f"p{number:03}") for number in range(107)]
+    await asyncio.gather(*(put(store, key, number) for number, key in enumerate(keys)))
+    assert lengths == [32, 32, 32, 8, 2, 1]
+    found = [(key, record.revision) for key, record in store.records("pods", "shop")]
+    assert found == [(key, revision) for revision, key in enumerate(keys, 1)]
+
+
 async def test_a_queued_write_is_latest_but_not_visible(store: Store):
     _, done = store.write(A, 0, encoder(1))
     assert store.get(A) is None
