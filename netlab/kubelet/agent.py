@@ -317,13 +317,16 @@ class Kubelet:
         while True:
             try:
                 async for process_id in self._parts.runtime.exits():
-                    snapshot = await self._parts.inventory.refresh()
-                    worker = self._workers.get(snapshot.owners.get(process_id, ""))
-                    if worker is not None:
-                        worker.wake()
+                    await self._wake_owner(process_id)
             except (NetlabError, OSError) as error:
                 log.warning("watch the ends of containers: %s", error)
             await self._parts.clock.sleep(RETRY_S)
+
+    async def _wake_owner(self, process_id: str) -> None:
+        snapshot = await self._parts.inventory.refresh()
+        worker = self._workers.get(snapshot.owners.get(process_id, ""))
+        if worker is not None:
+            worker.wake()
 
     async def _relist_regularly(self) -> None:
         while True:

@@ -67,6 +67,10 @@ class _Probed:
     tasks: dict[ProbeKind, asyncio.Task[None]] = field(default_factory=dict)
 
 
+def _tell_nobody() -> None:
+    pass
+
+
 class PodProbes:
     """The probes of one pod.
 
@@ -114,6 +118,11 @@ class PodProbes:
         ending = list(self._ending)
         if ending:
             await asyncio.wait(ending)
+
+    async def end(self) -> None:
+        """End all probes for good, and let go of whom they told: it holds these in its turn."""
+        await self.close()
+        self._on_change = _tell_nobody
 
     def _meet(self, pod: Pod, container: Container, state: ContainerState) -> _Probed:
         status = _reported_status(pod, state)

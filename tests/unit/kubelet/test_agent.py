@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import importlib
+from collections.abc import Iterator
 from itertools import pairwise
+from logging import Logger
+from types import CoroutineType, FunctionType, ModuleType
 from typing import Any
 
 import pytest
@@ -13,6 +17,7 @@ from netlab.api.core import Node
 from netlab.api.kinds import CONFIG_MAP, POD, SERVICE_ACCOUNT
 from netlab.errors import ApiError
 from netlab.kubelet.volumes.mounts import PodMounts
+from netlab.kubelet.worker import PodWorker
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -74,6 +79,64 @@ async def test_deletion_stops_reports_and_leaves_nothing(world):
         assert last["phase"] == "Succeeded"
         assert last["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 0
         assert ("Killing", "Stopping container main") in world.api.events()
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """What goes must go because nobody holds it."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def workers() -> int:
+    return sum(isinstance(each, PodWorker) for each in gc.get_objects())
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_a_pod_that_is_gone_is_held_by_nobody(world):
+    probe = {"tcpSocket": {"port": 80}}
+    async with world.running():
+        for _ in range(3):
+            await world.add_pod(
+                containers=[{"name": "main", "image": "busybox", "livenessProbe": probe}]
+            )
+            uid = world.pod().metadata.uid
+            assert workers() == 1
+            assert holders_of(uid, world.kubelet)
+            await world.delete()
+            await world.pass_time(120)
+            assert world.nothing_left()
+            assert workers() == 0
+            assert [type(each) for each in holders_of(uid, world.kubelet)] == []
+
+
+# what is bounded in number, and what the fakes remember
+OTHERS = ("netlab.client.correlation", "netlab.apiserver", "netlab.store", "tests.", "conftest")
+
+
+def holders_of(text: str, root: object) -> list[object]:
+    """Return the tables and objects below ``root`` that hold a string with that text."""
+    found: list[object] = []
+    seen: set[int] = set()
+    waiting = [root]
+    while waiting:
+        each = waiting.pop()
+        module = type(each).__module__
+        code = isinstance(each, (type, ModuleType, FunctionType, CoroutineType, Logger))
+        if (
+            id(each) in seen
+            or code
+            or module.startswith((*OTHERS, "asyncio", "_asyncio", "uvloop"))
+        ):
+            continue
+        seen.add(id(each))
+        for part in gc.get_referents(each):
+            if isinstance(part, str) and text in part:
+                found.append(each)
+            waiting.append(part)
+    return found
 
 
 async def test_deletion_gives_the_grace_that_was_asked_for(world):
