@@ -51,7 +51,6 @@ from netlab.apiserver.http.exchange import (
     method_not_allowed,
     request_timeout,
 )
-from netlab.apiserver.http.front import Front
 from netlab.apiserver.http.measuring import Measures
 from netlab.apiserver.http.parameters import duration_s
 from netlab.apiserver.http.paths import Target, parse_target
@@ -65,6 +64,7 @@ from netlab.apiserver.streams.kubelets import Door
 from netlab.clock import Clock
 from netlab.config import LabConfig
 from netlab.errors import ApiError, NetlabError
+from netlab.streaming.front import Front
 
 log = logging.getLogger(__name__)
 

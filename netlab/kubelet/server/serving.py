@@ -34,13 +34,13 @@ from netlab.kubelet.server.auth import Gatekeeper
 from netlab.kubelet.server.files import listing, locate, names_in
 from netlab.kubelet.server.streams import log_options, send_logs, serve_command, serve_forward
 from netlab.runtime.cri import ContainerState
+from netlab.streaming.front import Front
 
 log = logging.getLogger(__name__)
 
 KEEPALIVE_S = 180.0
 HANDSHAKE_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 2.0
-LONGEST_LINE_BYTES = 1 << 20
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 Answer: TypeAlias = web.StreamResponse
@@ -113,13 +113,11 @@ class KubeletServer:
     async def serve(self, sock: socket.socket, context: ssl.SSLContext) -> AsyncIterator[None]:
         """Answer while the context lasts."""
         loop = asyncio.get_running_loop()
-        front = web.Server(
+        front = Front(
             self._answer,
             handler_cancellation=True,
             access_log=None,
             keepalive_timeout=KEEPALIVE_S,
-            max_line_size=LONGEST_LINE_BYTES,
-            max_field_size=LONGEST_LINE_BYTES,
         )
         server = await loop.create_server(
             front, sock=sock, ssl=context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S

@@ -10,8 +10,9 @@ from random import Random
 import pytest
 from yarl import URL
 
-from netlab.apiserver.http import exchange, front
+from netlab.apiserver.http import exchange
 from netlab.apiserver.streams import log_messages
+from netlab.streaming import front
 from tests.support.api import api_lab
 
 MAPS = "/api/v1/namespaces/default/configmaps"

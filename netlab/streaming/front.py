@@ -1,10 +1,11 @@
 """Connections of clients: how long they may take, and what they are told when they speak no HTTP.
 
-Stands where Go's ``net/http`` server stands in front of kube-apiserver, with its time limit for
-headers (``ReadHeaderTimeout``, 32 s there). A client that has begun a request and not ended its
-headers by then is cut off, as is one whose headers grow without end.
+Stands where Go's ``net/http`` server stands in front of kube-apiserver and the kubelet, with a time
+limit for headers (``ReadHeaderTimeout``, 32 s in the former). A client that has begun a request and
+not ended its headers by then is cut off, as is one whose headers grow without end.
 
-Rule for callers: handlers read bodies through ``Exchange.body``, which has its own time limit.
+Rule for callers: who reads bodies sets a time limit of its own (``Exchange.body``, in the API
+server).
 """
 
 from __future__ import annotations
@@ -113,7 +114,12 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is no HTTP; a fault of the client's leaves no trace in the log."""
+        """Answer what is no HTTP; a fault of the client's leaves no trace in the log.
+
+        Raises: ConnectionError when the client has gone away: nobody is left to answer to.
+        """
+        if isinstance(exc, ConnectionError):
+            raise exc
         if status >= 500:
             return super().handle_error(request, status, exc, message)
         # the parser's own picture of the place follows the first line
