@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -34,8 +35,11 @@ def traces_of(lab_name: str) -> dict[str, list[str]]:
         for line in Path("/proc/self/mountinfo").read_text().splitlines()
         if word.search(line)
     ]
+    # os.walk goes on where a folder vanishes under it, as those of other labs do meanwhile
     cgroups = [
-        str(path) for path in Path("/sys/fs/cgroup").glob(f"**/netlab/{lab_name}") if path.is_dir()
+        f"{folder}/{lab_name}"
+        for folder, inner, _ in os.walk("/sys/fs/cgroup")
+        if folder.endswith("/netlab") and lab_name in inner
     ]
     processes = []
     for folder in Path("/proc").glob("[0-9]*"):
