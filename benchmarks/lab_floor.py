@@ -94,7 +94,6 @@ class ByHand:
 async def by_hand() -> AsyncIterator[ByHand]:
     """Prepare bundles in folders and a namespace of their own; remove everything afterwards."""
     bench = Bench(0)
-    bench.base.mkdir()
     netns = await create_netns(bench.name)
     try:
         await call_links(netns, lambda links: links.ensure_link_up("lo"))

@@ -220,7 +220,6 @@ def report(bench: Bench, runtime: Path, write: Callable[[str], object]) -> None:
 
 def main() -> None:
     bench = Bench(int(sys.argv[1]) if len(sys.argv) > 1 else 15)
-    bench.base.mkdir()
     subprocess.run(["ip", "netns", "add", bench.name], check=True)
     try:
         subprocess.run(["ip", "-n", bench.name, "link", "set", "lo", "up"], check=True)

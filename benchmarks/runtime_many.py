@@ -153,7 +153,6 @@ def main() -> None:
     pods = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     execs = int(sys.argv[2]) if len(sys.argv) > 2 else 1000
     bench = Bench(0)
-    bench.base.mkdir()
     subprocess.run(["ip", "netns", "add", bench.name], check=True)
     try:
         subprocess.run(["ip", "-n", bench.name, "link", "set", "lo", "up"], check=True)

@@ -8,6 +8,7 @@ another role is replaced, for a binding cannot change its role.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from netlab.api.kind import Kind
@@ -26,10 +27,14 @@ from netlab.errors import ApiError, is_not_found
 
 async def ensure_bootstrap_policy(client: Client) -> None:
     """Make and mend the roles and bindings; running it again changes nothing."""
-    for role in cluster_roles():
-        await _ensure(client, CLUSTER_ROLE, role)
-    for binding in cluster_role_bindings():
-        await _ensure(client, CLUSTER_ROLE_BINDING, binding)
+    # side by side, for a hundred writes that share commits take a tenth of the time
+    for kind, objects in (
+        (CLUSTER_ROLE, cluster_roles()),
+        (CLUSTER_ROLE_BINDING, cluster_role_bindings()),
+    ):
+        async with asyncio.TaskGroup() as group:
+            for wanted in objects:
+                group.create_task(_ensure(client, kind, wanted))
 
 
 async def _ensure(client: Client, kind: Kind[Any], wanted: Object) -> None:
